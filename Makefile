@@ -1,0 +1,55 @@
+# Everything here makes its own .venv when there is none; `make PYTHON=python3.12 test` chooses the interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint types bench clean
+
+help: ## Say what there is
+	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/: .*## /\t/' | expand -t 12
+
+demo: $(VENV)/demo-installed ## Teach and recognise real pictures; writes demo-report/index.html
+	$(BIN)/edge-imprint demo --out demo-report
+
+test: $(VENV)/all-installed ## The tests, under 15 minutes on two cores (ARGS="-k snapshot" chooses)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/all-installed ## The slow tests: packaging, training recipes, long runs
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(VENV)/all-installed ## Style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/all-installed ## Types
+	$(BIN)/mypy
+
+bench: $(VENV)/all-installed ## Measure on this machine and rewrite the tables
+	$(BIN)/python -m benchmarks run
+	$(BIN)/python -m benchmarks report
+
+clean: ## Remove what make made, .venv included
+	rm -rf $(VENV) build dist demo-report .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "edge-imprint needs Python 3.10 or newer; choose one with make PYTHON=python3.12" >&2; exit 2; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "no venv: install it (Debian: apt install python3-venv)" >&2; exit 2; }
+
+# A stamp says which extras are in the .venv, so that a second `make` installs nothing.
+$(VENV)/demo-installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing edge-imprint and what its demo needs (a minute or so)"
+	@$(PIP) --editable ".[demo]"
+	@touch $@
+
+$(VENV)/all-installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing edge-imprint with every extra (a few minutes: it includes torch for the export tests)"
+	@$(PIP) --editable ".[all]"
+	@touch $(VENV)/demo-installed $@

@@ -1,0 +1,1 @@
+"""The host side of a microcontroller that runs the head."""
