@@ -1,0 +1,221 @@
+"""A backbone that is ready to run: pictures in, embeddings out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_imprint.backbones.bundle import BaseStatistics
+from edge_imprint.backbones.image import ImageLike, describe
+from edge_imprint.backbones.manifest import Manifest
+from edge_imprint.backbones.preprocess import Preprocessor
+from edge_imprint.backbones.spec import FileSpec
+from edge_imprint.errors import BundleError, ImageError
+
+
+class Runner(Protocol):
+    """What runs a file: see `OnnxRunner` and `TfliteRunner`."""
+
+    runtime: str
+    version: str
+
+    def __call__(self, tensor: NDArray[Any]) -> NDArray[Any]:
+        """Run the tensor of one picture."""
+        ...
+
+
+class Backbone:
+    """A frozen network that turns pictures into embeddings. Made by `load_backbone`.
+
+    Attributes:
+        name: from the manifest.
+        dim: width of an embedding.
+        digest: 64 hex digits that identify the embedding function; equal digests, comparable embeddings.
+        manifest: the bundle's, or one derived from a single file.
+        file: the manifest's entry of the file that runs.
+        source: what `load_backbone` was given, "default" or an absolute path.
+        options: the keywords that `load_backbone` needs to open the same function again.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        file: FileSpec,
+        runner: Runner,
+        *,
+        source: str,
+        options: dict[str, str],
+        statistics: Callable[[], BaseStatistics] | None = None,
+    ) -> None:
+        self.manifest = manifest
+        self.file = file
+        self.name = manifest.name
+        self.dim = manifest.dim
+        self.digest = manifest.digest(file)
+        self.source = source
+        self.options = options
+        self._runner = runner
+        self._preprocessor = Preprocessor.of(manifest.input, file)
+        self._statistics = statistics
+
+    def __repr__(self) -> str:
+        runs = f"{self.file.precision}, {self._runner.runtime}"
+        return f"<Backbone {self.name}: dim={self.dim}, {runs}, {self.digest[:12]}>"
+
+    @cached_property
+    def base_statistics(self) -> BaseStatistics | None:
+        """Moments of the calibration pictures' embeddings, read at first use; None when the bundle has none.
+
+        Raises:
+            BundleError: the file is missing, damaged or of another shape.
+        """
+        return None if self._statistics is None else self._statistics()
+
+    def prepare(self, images: Sequence[ImageLike]) -> NDArray[Any]:
+        """Make the tensor that the network sees.
+
+        Args:
+            images: see `load_image` for what a picture may be. Not modified.
+
+        Returns:
+            Shape (n, *input), of the input's dtype.
+
+        Raises:
+            ImageError: a picture cannot be used; the message names it. Nothing is returned.
+        """
+        listed = _listed(images)
+        tensor = np.empty((len(listed), *self._preprocessor.shape), self._preprocessor.dtype)
+        for i, image in enumerate(listed):
+            tensor[i] = self._prepared(image, i, len(listed))[0]
+        return tensor
+
+    def infer(self, tensor: NDArray[Any]) -> NDArray[np.float32]:
+        """Embed prepared pictures.
+
+        They are run one by one: an embedding must not depend, not even in its last bit, on which other
+        pictures were in the call, and memory must not grow with their number. A batch would save a fifth
+        of the time at best.
+
+        Args:
+            tensor: what `prepare` returned.
+
+        Returns:
+            Shape (n, dim), float32, finite, not normalised.
+
+        Raises:
+            BundleError: the network fails or gives something other than `dim` finite numbers.
+        """
+        embeddings = np.empty((len(tensor), self.dim), np.float32)
+        for i in range(len(tensor)):
+            embeddings[i] = self._row(self._runner(tensor[i : i + 1]))
+        return embeddings
+
+    def embed(self, images: Sequence[ImageLike]) -> NDArray[np.float32]:
+        """Embed pictures: `prepare`, then `infer`, one after the other.
+
+        Args:
+            images: see `load_image` for what a picture may be. Not modified.
+
+        Returns:
+            Shape (n, dim), float32, finite, not normalised; (0, dim) for an empty list.
+
+        Raises:
+            ImageError: a picture cannot be used; the message names it. Nothing is returned.
+            BundleError: as `infer`.
+        """
+        listed = _listed(images)
+        embeddings = np.empty((len(listed), self.dim), np.float32)
+        for i, image in enumerate(listed):
+            embeddings[i] = self.infer(self._prepared(image, i, len(listed)))[0]
+        return embeddings
+
+    def _prepared(self, image: ImageLike, number: int, count: int) -> NDArray[Any]:
+        try:
+            return self._preprocessor([image])
+        except ImageError as error:
+            if count == 1 or isinstance(image, str | os.PathLike):  # a path is a name already
+                raise
+            raise ImageError(f"picture {number + 1} of {count}: {error}") from None
+
+    def _row(self, output: NDArray[Any]) -> NDArray[np.float32]:
+        """The network's output as an embedding: dequantised, and a map of features averaged over its
+        places.
+        """
+        row = output.astype(np.float32)
+        stored = self.file.output_quantisation
+        if stored is not None:
+            row = (row - np.float32(stored.zero_point)) * np.float32(stored.scale)
+        spec = self.manifest.input
+        row = pool(row, self.file.layout, spec.height == spec.width)
+        if row.shape != (1, self.dim):
+            raise BundleError(
+                f"{self.file.name} must give {self.dim} numbers for a picture; got an output of "
+                f"{output.shape}. Correct dim or embedding in the manifest."
+            )
+        if not np.isfinite(row).all():
+            raise BundleError(f"an embedding must be finite; {self.file.name} gave NaN or infinity. Export it again.")
+        return np.asarray(row[0])
+
+    def info(self) -> dict[str, Any]:
+        """What there is to know about this backbone, ready for JSON."""
+        spec = self.manifest.input
+        return {
+            "name": self.name,
+            "description": self.manifest.description,
+            "licence": self.manifest.licence,
+            "dim": self.dim,
+            "digest": self.digest,
+            "source": self.source,
+            "runtime": self._runner.runtime,
+            "runtime_version": self._runner.version,
+            "precision": self.file.precision,
+            "file": self.file.name,
+            "size_bytes": self.file.size_bytes,
+            "files": {file.name: file.size_bytes for file in self.manifest.files},
+            "input_size": [spec.height, spec.width],
+            "embedding": self.file.embedding,
+        }
+
+
+def pool(output: NDArray[np.float32], layout: str, square: bool = False) -> NDArray[np.float32]:
+    """A network's output as rows: rank 2 as it is, a map of rank 4 averaged over height and width.
+
+    Args:
+        output: shape (n, dim), (n, height, width, dim) or (n, dim, height, width). A map with height and
+            width 1 is taken as it is in either order.
+        layout: of the input, "nhwc" or "nchw".
+        square: whether the input is. Converted networks often turn the axes inside, so that input and map
+            have different layouts; a square picture has a square map, which tells its two sides apart from
+            its channels. Where that cannot tell, the map has the input's layout.
+
+    Returns:
+        Shape (n, dim); other ranks come back unchanged.
+
+    Example:
+        >>> pool(np.ones((1, 8, 7, 7), np.float32), "nchw").shape
+        (1, 8)
+    """
+    if output.ndim != 4:
+        return output
+    if sum(axis > 1 for axis in output.shape[1:]) <= 1:
+        return output.reshape(len(output), -1)
+    first, second, third = output.shape[1:]
+    if square and first != third and second in (first, third):
+        layout = "nhwc" if first == second else "nchw"
+    axes = (2, 3) if layout == "nchw" else (1, 2)
+    return np.asarray(output.mean(axis=axes, dtype=np.float32))
+
+
+def _listed(images: Sequence[ImageLike]) -> list[ImageLike]:
+    single = isinstance(images, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(images, "convert")
+    if single or (isinstance(images, np.ndarray) and images.ndim != 4):
+        raise ImageError(f"embed takes a list of pictures; got a single one, {describe(images)}. Use embed([picture]).")
+    try:
+        return list(images)
+    except TypeError:
+        raise ImageError(f"embed takes a list of pictures; got {describe(images)}. Use embed([picture]).") from None

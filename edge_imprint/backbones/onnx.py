@@ -1,0 +1,154 @@
+"""Run an ONNX file with onnxruntime, imported when the first one is opened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_imprint.errors import BundleError, MissingRuntimeError, ValueRangeError
+
+_DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
+_SUFFIX = "executionprovider"
+
+
+def _import_onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingRuntimeError(
+            f"an ONNX backbone needs onnxruntime; importing it failed: {error}. Install it: pip install "
+            "edge-imprint[onnx]"
+        ) from None
+    return onnxruntime
+
+
+def _short(provider: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", provider.lower()).removesuffix(_SUFFIX)
+
+
+def choose_providers(wanted: str | Sequence[str] | None, available: Sequence[str]) -> list[str]:
+    """Full names of execution providers, in the order asked for.
+
+    Args:
+        wanted: one name or several, short ("cpu", "cuda", "tensorrt") or full, in any case; None means CPU.
+        available: full names that this onnxruntime offers.
+
+    Raises:
+        ValueRangeError: a name that is not available; the message lists those that are.
+
+    Example:
+        >>> choose_providers("cuda", ["CUDAExecutionProvider", "CPUExecutionProvider"])
+        ['CUDAExecutionProvider']
+    """
+    names = ["cpu"] if wanted is None else [wanted] if isinstance(wanted, str) else list(wanted)
+    by_short = {_short(name): name for name in available}
+    for name in names:
+        if not isinstance(name, str) or _short(name) not in by_short:
+            raise ValueRangeError(
+                f"an execution provider must be one that this onnxruntime offers; got {name!r}. "
+                f"Use one of: {', '.join(by_short)}; others need another build of onnxruntime."
+            )
+    if not names:
+        raise ValueRangeError(f"providers must name at least one; got none. Use one of: {', '.join(by_short)}.")
+    return [by_short[_short(name)] for name in names]
+
+
+class OnnxRunner:
+    """One ONNX network with a single image input, ready to run.
+
+    Args:
+        content: the file's bytes, weights included.
+        where: the file's name, for messages.
+        embedding: name of the output to return; None chooses the only one.
+        providers: see `choose_providers`.
+        threads: of one run; None leaves it to onnxruntime.
+
+    Attributes:
+        input_shape: per axis a length, or None where the network leaves it open.
+        input_dtype: "float32", "uint8" or "int8".
+        embedding: the output's name.
+        output_shape: as `input_shape`.
+        output_dtype: as `input_dtype`.
+        runtime: name of the package that runs it, with the execution provider.
+        version: of that package.
+    """
+
+    def __init__(
+        self,
+        content: bytes,
+        where: str,
+        embedding: str | None = None,
+        providers: str | Sequence[str] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        ort = _import_onnxruntime()
+        chosen = choose_providers(providers, ort.get_available_providers())
+        options = ort.SessionOptions()
+        options.log_severity_level = 3  # warnings are about the graph, which a user of the file cannot change
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = ort.InferenceSession(content, options, providers=chosen)
+        except Exception as error:  # onnxruntime has no common base for what a broken file raises
+            raise BundleError(
+                f"an ONNX file must be whole and hold its own weights; onnxruntime refuses {where}: "
+                f"{str(error)[:300]}. Export it again as one file."
+            ) from None
+        active = self._session.get_providers()
+        if active[0] not in chosen:  # offered by the build, but a library or device it needs is missing
+            raise ValueRangeError(
+                f"execution provider {chosen[0]} did not start on this machine; onnxruntime fell back to "
+                f"{active[0]}. Install what it needs or use providers='cpu'."
+            )
+        self.runtime = f"onnxruntime {_short(active[0])}"
+        self.version: str = ort.__version__
+        self._where = where
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or len(inputs[0].shape) != 4:
+            found = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in inputs)
+            raise BundleError(f"a backbone takes one tensor of four axes, a batch of pictures; {where} takes {found}.")
+        self._input: str = inputs[0].name
+        self.input_shape = _lengths(inputs[0].shape)
+        self.input_dtype = self._dtype(inputs[0].type)
+        output = self._choose_output(embedding)
+        self.embedding: str = output.name
+        self.output_shape = _lengths(output.shape)
+        self.output_dtype = self._dtype(output.type)
+
+    def _dtype(self, onnx_type: str) -> str:
+        if onnx_type not in _DTYPES:
+            raise BundleError(
+                f"input and embedding must be float32, uint8 or int8; {self._where} has {onnx_type}. Export "
+                "it with float32."
+            )
+        return _DTYPES[onnx_type]
+
+    def _choose_output(self, embedding: str | None) -> Any:
+        outputs = self._session.get_outputs()
+        if embedding is None and len(outputs) == 1:
+            return outputs[0]
+        for output in outputs:
+            if output.name == embedding:
+                return output
+        got = "none was named" if embedding is None else f"got {embedding!r}"
+        raise BundleError(
+            f"the embedding must be one of the outputs of {self._where}; {got}. "
+            f"Pass embedding=NAME with one of: {', '.join(repr(output.name) for output in outputs)}."
+        )
+
+    def __call__(self, tensor: NDArray[Any]) -> NDArray[Any]:
+        """Run the tensor of one picture (1, ...), giving the embedding output as the network stores it."""
+        try:
+            (output,) = self._session.run([self.embedding], {self._input: tensor})
+        except Exception as error:  # as above: no common base
+            raise BundleError(f"{self._where} failed on a tensor {tensor.shape}: {str(error)[:300]}") from None
+        return np.asarray(output)
+
+
+def _lengths(shape: Sequence[Any]) -> tuple[int | None, ...]:
+    """Axis lengths; onnxruntime gives a name or None for an open axis."""
+    return tuple(axis if isinstance(axis, int) and axis > 0 else None for axis in shape)
