@@ -1,0 +1,150 @@
+"""Budgets in words, and what fits into one: the arithmetic of the arena, without an arena."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+
+from edge_imprint.errors import BudgetError, CapacityError, ShapeError
+
+MAX_DIM = 4096
+MAX_BUDGET = 1 << 30
+HEADER_BYTES = 64
+RECORD_BYTES = 52
+SLOT_META_BYTES = 20
+JOURNAL_SLOTS = 5
+_UNITS = {"": 1, "B": 1, "KB": 1 << 10, "KIB": 1 << 10, "MB": 1 << 20, "MIB": 1 << 20, "GB": 1 << 30}
+
+
+def parse_budget(budget: int | str) -> int:
+    """Bytes of a budget given as a number or as text such as "64KB" (KB = 1,024 bytes, MB = 1,024 KB).
+
+    Raises:
+        BudgetError: not a whole number of bytes from 1 to 1 GB.
+
+    >>> parse_budget("64KB"), parse_budget("1.5 MB"), parse_budget(4096)
+    (65536, 1572864, 4096)
+    """
+    value: float = -1
+    if isinstance(budget, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", budget)
+        if match and match[2].upper() in _UNITS:
+            value = float(match[1]) * _UNITS[match[2].upper()]
+    elif not isinstance(budget, bool) and hasattr(budget, "__index__"):
+        value = budget.__index__()
+    if not 1 <= value <= MAX_BUDGET or value != int(value):
+        raise BudgetError(f"a budget is a whole number of bytes up to 1 GB; got {budget!r}. Write 65536 or '64KB'")
+    return int(value)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything lies in an arena of `budget` bytes for embeddings of `dim` components.
+
+    Slots grow from the front, class records from the back; one slot holds one proxy: its int8 row, the low bytes of
+    its accumulator and 20 bytes of numbers. The journal holds what `undo` puts back.
+    """
+
+    dim: int
+    budget: int
+    undo: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a dimension or a budget that no class fits into."""
+        if isinstance(self.dim, bool) or not hasattr(self.dim, "__index__") or not 1 <= self.dim <= MAX_DIM:
+            raise ShapeError(f"dim is the embedding's length, 1 to {MAX_DIM}; got {self.dim!r}")
+        if self.max_classes < 1:
+            least = self.budget - self.pool_bytes + self.slot_bytes + RECORD_BYTES
+            raise BudgetError(
+                f"a budget must hold at least one class, {least} bytes at dim={self.dim}; got {self.budget}. "
+                f"Give budget={least} or more, a smaller dim, or undo=False"
+            )
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of one proxy, a multiple of 4."""
+        return (2 * self.dim + SLOT_META_BYTES + 3) // 4 * 4
+
+    @property
+    def journal_bytes(self) -> int:
+        """Bytes kept for `undo`."""
+        return HEADER_BYTES + RECORD_BYTES + JOURNAL_SLOTS * (4 + self.slot_bytes) if self.undo else 0
+
+    @property
+    def pool_bytes(self) -> int:
+        """Bytes that slots and class records share."""
+        return self.budget - HEADER_BYTES - self.journal_bytes
+
+    @property
+    def max_classes(self) -> int:
+        """How many classes fit with one proxy each."""
+        return max(0, self.pool_bytes) // (self.slot_bytes + RECORD_BYTES)
+
+    def slots_for(self, classes: int) -> int:
+        """How many proxies fit beside `classes` class records."""
+        return (self.pool_bytes - classes * RECORD_BYTES) // self.slot_bytes
+
+    def used_bytes(self, classes: int, slots: int) -> int:
+        """Bytes in use with so many classes and proxies, header and journal included."""
+        return self.budget - self.pool_bytes + classes * RECORD_BYTES + slots * self.slot_bytes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a budget buys. Sizes are in bytes."""
+
+    dim: int
+    budget: int
+    classes: int
+    proxies: int
+    proxies_per_class: int
+    max_classes: int
+    proxy_bytes: int
+    class_bytes: int
+    fixed_bytes: int
+    used_bytes: int
+
+    def as_dict(self) -> dict[str, int]:
+        """The plan as plain numbers, ready for JSON."""
+        return asdict(self)
+
+
+def plan(dim: int, budget: int | str, classes: int | None = None, *, undo: bool = True) -> Plan:
+    """Say beforehand what fits into a budget.
+
+    Args:
+        dim: length of an embedding.
+        budget: bytes, or text such as "64KB".
+        classes: how many classes will be taught; the most that fit when None.
+        undo: keep room for undoing the last shot.
+
+    Raises:
+        BudgetError: the budget cannot be read or holds no class.
+        CapacityError: that many classes do not fit.
+        ShapeError: `dim` is out of range.
+
+    >>> p = plan(dim=256, budget="16KB", classes=10)
+    >>> p.proxies, p.max_classes, p.used_bytes <= p.budget
+    (24, 23, True)
+    """
+    layout = Layout(dim, parse_budget(budget), undo)
+    wanted = layout.max_classes if classes is None else classes
+    if wanted < 1 or wanted > layout.max_classes:
+        per_class = layout.slot_bytes + RECORD_BYTES
+        raise CapacityError(
+            f"{layout.budget} bytes hold 1 to {layout.max_classes} classes at dim={dim}; got {wanted}. "
+            f"Each class needs {per_class} bytes: give budget={layout.used_bytes(max(wanted, 1), max(wanted, 1))} or more"
+        )
+    slots = layout.slots_for(wanted)
+    return Plan(
+        dim=dim,
+        budget=layout.budget,
+        classes=wanted,
+        proxies=slots,
+        proxies_per_class=slots // wanted,
+        max_classes=layout.max_classes,
+        proxy_bytes=layout.slot_bytes,
+        class_bytes=RECORD_BYTES,
+        fixed_bytes=layout.budget - layout.pool_bytes,
+        used_bytes=layout.used_bytes(wanted, slots),
+    )

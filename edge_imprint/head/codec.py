@@ -1,0 +1,144 @@
+"""A head as snapshot sections and back. `docs/FORMAT.md` has the bytes."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_imprint.errors import BudgetError, EdgeImprintError, SnapshotCorruptError, ValueRangeError
+from edge_imprint.head.arena import N_SLOTS, OWN_VARIANCE, Arena
+from edge_imprint.head.fixed import ROW_MAX, SHIFT_MAX, join
+from edge_imprint.head.labels import LABEL_FIELD_BYTES, decode_label, encode_label
+
+if TYPE_CHECKING:
+    from edge_imprint.head.head import ImprintHead
+
+_CONFIG = struct.Struct("<IIIHHB3x")
+_STATE = struct.Struct("<IIQIiI")
+_RECORD = struct.Struct(f"<{LABEL_FIELD_BYTES}sIIIiI")
+_MAX_BACKBONE_BYTES = 4096
+
+
+def sections(head: ImprintHead, backbone: str | None) -> dict[str, bytes]:
+    """The head's state: configuration, counters, class records and slots, column by column."""
+    arena = head._arena
+    n, classes = arena.n_slots, arena.n_classes
+    undo = int(arena.layout.undo)
+    config = (head.dim, head.budget, head._false_accept_ppm, head.max_proxies, head.shrinkage, undo)
+    numbers = zip(*(field[:classes].tolist() for field in _record_fields(arena)), strict=True)
+    records = [_RECORD.pack(encode_label(k), *v) for k, v in zip(head._labels, numbers, strict=True)]
+    out = {
+        "config": _CONFIG.pack(*config),
+        "state": _STATE.pack(*arena.header[N_SLOTS : OWN_VARIANCE + 1].tolist()),
+        "classes": b"".join(records),
+        "count": arena.count[:n].tobytes(),
+        "class": arena.cls[:n].tobytes(),
+        "shift": arena.shift[:n].tobytes(),
+        "high": arena.high[:n].tobytes(),
+        "low": arena.low[:n].tobytes(),
+    }
+    if backbone:
+        out["backbone"] = backbone.encode()
+        if len(out["backbone"]) > _MAX_BACKBONE_BYTES:
+            raise ValueRangeError(
+                f"a backbone's name has at most {_MAX_BACKBONE_BYTES} bytes; got {len(out['backbone'])}"
+            )
+    return out
+
+
+def head_from(kind: type[ImprintHead], parts: Mapping[str, bytes]) -> ImprintHead:
+    """Build a head from sections, every value checked before it is used.
+
+    Raises:
+        SnapshotCorruptError: a section is missing, has the wrong size or says what no head writes.
+    """
+    try:
+        dim, budget, ppm, max_proxies, shrinkage, undo = _CONFIG.unpack(_section(parts, "config", _CONFIG.size))
+        n_slots, n_classes, shots, *own = _STATE.unpack(_section(parts, "state", _STATE.size))
+        # The rows are checked against the counts before a budget's worth of memory is allocated.
+        high = _section(parts, "high", n_slots * dim)
+        head = kind(
+            dim,
+            budget,
+            false_accept_rate=ppm / 1_000_000,
+            max_proxies=max_proxies,
+            shrinkage=shrinkage,
+            undo=bool(undo),
+        )
+        arena = head._arena
+        if n_classes > arena.layout.max_classes or not n_classes <= n_slots <= arena.layout.slots_for(n_classes):
+            raise SnapshotCorruptError(
+                f"a snapshot's classes fit its budget; got {n_classes} classes, {n_slots} proxies"
+            )
+        records = _section(parts, "classes", n_classes * _RECORD.size)
+        arena.high[:n_slots] = np.frombuffer(high, np.int8).reshape(n_slots, dim)
+        arena.low[:n_slots] = np.frombuffer(_section(parts, "low", n_slots * dim), np.int8).reshape(n_slots, dim)
+        arena.count[:n_slots] = np.frombuffer(_section(parts, "count", 4 * n_slots), "<u4")
+        arena.cls[:n_slots] = np.frombuffer(_section(parts, "class", 2 * n_slots), "<u2")
+        arena.shift[:n_slots] = np.frombuffer(_section(parts, "shift", n_slots), np.uint8)
+        for i, (label, *numbers) in enumerate(_RECORD.iter_unpack(records)):
+            head._labels.append(decode_label(label))
+            arena.label[i] = label
+            for field, value in zip(_record_fields(arena), numbers, strict=True):
+                field[i] = value
+        arena.header[N_SLOTS : OWN_VARIANCE + 1] = (n_slots, n_classes, shots, *own)
+        _check_slots(head)
+        head.backbone = _backbone(parts)
+    except SnapshotCorruptError:
+        raise
+    except BudgetError as error:
+        raise SnapshotCorruptError(f"the snapshot's budget is impossible: {error}") from error
+    except EdgeImprintError as error:
+        raise SnapshotCorruptError(f"the snapshot holds what no head writes: {error}") from error
+    arena.close_journal()
+    for slot in range(n_slots):
+        values = join(arena.high[slot], arena.low[slot])
+        arena.square[slot] = int(values @ values) >> (2 * int(arena.shift[slot]) + 8)
+    arena.stale = set(range(n_classes))
+    return head
+
+
+def _record_fields(arena: Arena) -> tuple[NDArray[Any], ...]:
+    """The numbers of a class record, in the order of the file."""
+    return arena.shots, arena.pair_cost, arena.other_count, arena.other_mean, arena.other_variance
+
+
+def _section(parts: Mapping[str, bytes], name: str, size: int) -> bytes:
+    if name not in parts:
+        raise SnapshotCorruptError(f"a head's snapshot needs the section {name!r}; it has {', '.join(parts) or 'none'}")
+    if len(parts[name]) != size:
+        raise SnapshotCorruptError(f"section {name!r} must have {size} bytes; got {len(parts[name])}")
+    return parts[name]
+
+
+def _check_slots(head: ImprintHead) -> None:
+    arena = head._arena
+    n, classes = arena.n_slots, arena.n_classes
+    cls, shift = arena.cls[:n], arena.shift[:n]
+    rows_fit = all(abs(join(arena.high[i], arena.low[i])).max() <= ROW_MAX for i in range(n))
+    if (
+        len(set(head._labels)) != classes
+        or (cls[:classes] != np.arange(classes)).any()
+        or (cls >= max(classes, 1)).any()
+        or (shift > SHIFT_MAX).any()
+        or (arena.count[:n] < 1).any()
+        or (arena.shots[:classes] < 1).any()
+        or not rows_fit
+    ):
+        raise SnapshotCorruptError("the snapshot's rows, classes and counts contradict each other. Use a backup")
+
+
+def _backbone(parts: Mapping[str, bytes]) -> str | None:
+    raw = parts.get("backbone")
+    if raw is None:
+        return None
+    try:
+        if len(raw) <= _MAX_BACKBONE_BYTES:
+            return raw.decode()
+    except UnicodeDecodeError:
+        pass
+    raise SnapshotCorruptError(f"section 'backbone' is UTF-8 of at most {_MAX_BACKBONE_BYTES} bytes; it is not")

@@ -1,0 +1,324 @@
+"""`ImprintHead`: learn, predict, forget and undo in a fixed number of bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge_imprint import snapshot
+from edge_imprint.errors import CapacityError, NotTaughtError, ShapeError, UnknownLabelError, ValueRangeError
+from edge_imprint.head import codec, fixed, learning, merging, reject, scoring
+from edge_imprint.head.arena import Arena
+from edge_imprint.head.budget import RECORD_BYTES, Layout, parse_budget
+from edge_imprint.head.labels import Label, check_label, check_labels, label_array
+from edge_imprint.head.learning import Options
+
+METHODS = ("proxies",)
+
+
+class ImprintHead:
+    """A classifier that is taught with single shots, in one pass, within a fixed byte budget.
+
+    Each class holds its mean and, where its shots are scattered, up to `max_proxies - 1` centres of a streaming k-means,
+    all as int8 rows with their own scale. A shot is used once and not kept. The same shots in the same order give the
+    same bytes, however they are divided into calls.
+
+    Args:
+        dim: length of an embedding, 1 to 4,096.
+        budget: bytes that the head may use, all included, as a number or as text such as "64KB".
+        method: "proxies".
+        false_accept_rate: share of pictures of never-shown things that may pass as known, 0.001 to 0.5.
+        max_proxies: proxies that one class may have, its mean included, 1 to 256.
+        shrinkage: kappa, 1 to 4,095: how many shots the class mean weighs in each proxy.
+        undo: keep room for taking the last shot back.
+
+    Raises:
+        BudgetError: the budget cannot be read or holds no class.
+        ShapeError: `dim` is out of range.
+        ValueRangeError: an option is out of range.
+
+    Example:
+        >>> head = ImprintHead(dim=3, budget="2KB")
+        >>> head.partial_fit([[1, 0, 0], [0, 1, 0]], ["mug", "plate"]).predict([[0.9, 0.1, 0]]).tolist()
+        ['mug']
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        budget: int | str = "64KB",
+        *,
+        method: str = "proxies",
+        false_accept_rate: float = 0.05,
+        max_proxies: int = 21,
+        shrinkage: int = 20,
+        undo: bool = True,
+    ) -> None:
+        if method not in METHODS:
+            raise ValueRangeError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+        _check_range("false_accept_rate", false_accept_rate, 0.001, 0.5)
+        _check_range("max_proxies", max_proxies, 1, 256)
+        _check_range("shrinkage", shrinkage, 1, 4095)
+        self._arena = Arena(Layout(dim, parse_budget(budget), undo))
+        self._options = Options(max_centres=int(max_proxies) - 1, shrinkage=int(shrinkage))
+        self._false_accept_ppm = round(false_accept_rate * 1_000_000)
+        self._labels: list[Label] = []
+        self._thresholds: reject.Thresholds | None = None
+        self._limits_stale = True
+        self.backbone: str | None = None
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return self._arena.layout.dim
+
+    @property
+    def budget(self) -> int:
+        """Bytes that the head may use; its arena has exactly this size."""
+        return self._arena.layout.budget
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the budget in use now, header and undo journal included; never above `budget`."""
+        return self._arena.layout.used_bytes(self._arena.n_classes, self._arena.n_slots)
+
+    @property
+    def false_accept_rate(self) -> float:
+        """Share of pictures of never-shown things that may pass as known. May be set at any time."""
+        return self._false_accept_ppm / 1_000_000
+
+    @false_accept_rate.setter
+    def false_accept_rate(self, value: float) -> None:
+        _check_range("false_accept_rate", value, 0.001, 0.5)
+        self._false_accept_ppm, self._limits_stale = round(value * 1_000_000), True
+
+    @property
+    def max_proxies(self) -> int:
+        """Proxies that one class may have, its mean included."""
+        return self._options.max_centres + 1
+
+    @property
+    def shrinkage(self) -> int:
+        """How many shots the class mean weighs in each proxy (kappa)."""
+        return self._options.shrinkage
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """Labels in the order in which they were first taught: (n_classes,) of str, int64 or, mixed, object."""
+        return label_array(self._labels)
+
+    def shots_per_class(self) -> dict[Label, int]:
+        """How many shots each class was taught with."""
+        return dict(zip(self._labels, self._arena.shots[: len(self._labels)].tolist(), strict=True))
+
+    def proxies_per_class(self) -> dict[Label, int]:
+        """How many proxies each class has: its mean and its centres."""
+        counts = np.bincount(self._arena.cls[: self._arena.n_slots], minlength=len(self._labels))
+        return dict(zip(self._labels, counts.tolist(), strict=True))
+
+    def partial_fit(self, X: ArrayLike, y: Any) -> ImprintHead:
+        """Learn shots one after the other. Nothing of them is kept.
+
+        Args:
+            X: (n, dim) float32 or integer embeddings, n >= 1; their length does not matter. Not modified.
+            y: n labels, str (1 to 31 bytes of UTF-8) or int; a single label is meant for every shot.
+
+        Returns:
+            The head itself.
+
+        Raises:
+            ShapeError: wrong rank or width, or no shots.
+            ValueRangeError: NaN, infinity, or a shot of zero length.
+            LabelError: an invalid label, or not one for each shot.
+            CapacityError: a new class does not fit. In every case the head is unchanged.
+        """
+        e16 = fixed.quantize(fixed.check_embeddings(X, self.dim))
+        labels = check_labels(y, len(e16))
+        self._check_capacity(labels)
+        for row, label in zip(e16, labels, strict=True):
+            learning.learn(self._arena, self._index_of(label), label, fixed.shot(row), self._options)
+            if label not in self._labels:
+                self._labels.append(label)
+        self._limits_stale = True
+        return self
+
+    def _index_of(self, label: Label) -> int | None:
+        return self._labels.index(label) if label in self._labels else None
+
+    def _check_capacity(self, labels: list[Label]) -> None:
+        known = set(self._labels)
+        wanted = len(known.union(labels))
+        layout = self._arena.layout
+        if wanted > layout.max_classes:
+            need = layout.used_bytes(wanted, wanted)
+            raise CapacityError(
+                f"a budget of {self.budget} bytes holds {layout.max_classes} classes at dim={self.dim}; got class "
+                f"number {wanted}. Forget a class, or make a head with budget={need} or more"
+            )
+
+    def undo(self) -> None:
+        """Take the last learnt shot back: the head is, byte for byte, as it was before.
+
+        Raises:
+            NotTaughtError: there is nothing to undo: no shot yet, or a forget, merge, load or undo came after it.
+        """
+        if not self._arena.can_undo:
+            raise NotTaughtError(
+                "undo takes back one shot, directly after it was learnt; there is none. Use forget to remove a class"
+            )
+        self._arena.roll_back()
+        del self._labels[self._arena.n_classes :]
+        self._limits_stale = True
+
+    def forget(self, label: Label) -> None:
+        """Remove a class and give its bytes back. The other classes' answers do not change.
+
+        Raises:
+            UnknownLabelError: no such class; the head is unchanged.
+        """
+        label = check_label(label)
+        if label not in self._labels:
+            known = ", ".join(map(repr, self._labels[:10])) or "none"
+            raise UnknownLabelError(f"forget needs a class that was taught; got {label!r}, known: {known}")
+        index = self._labels.index(label)
+        self._arena.remove_class(index)
+        del self._labels[index]
+        self._limits_stale = True
+
+    def merge(self, other: ImprintHead) -> ImprintHead:
+        """Add what another head learnt: means by their counts, centres as weighted points. `other` does not change.
+
+        Raises:
+            ShapeError: the heads' dimensions differ.
+            BackboneMismatchError: both name a backbone and it is not the same.
+            CapacityError: the other's new classes do not fit. In every case this head is unchanged.
+        """
+        if not isinstance(other, ImprintHead):
+            raise ShapeError(f"merge takes another ImprintHead; got {type(other).__name__}")
+        if other.dim != self.dim:
+            raise ShapeError(f"heads to merge need one dim; got {self.dim} and {other.dim}")
+        merging.check_backbones(self.backbone, other.backbone)
+        self._check_capacity(other._labels)
+        for source, label in enumerate(list(other._labels)):
+            merging.merge_class(self._arena, self._index_of(label), label, other._arena, source, self._options)
+            if label not in self._labels:
+                self._labels.append(label)
+        merging.pool_own(self._arena, other._arena)
+        self._arena.close_journal()
+        self.backbone = self.backbone or other.backbone
+        self._limits_stale = True
+        return self
+
+    def _check_taught(self) -> None:
+        if not self._labels:
+            raise NotTaughtError("the head must know at least one class; it knows none. Call partial_fit first")
+
+    def _queries(self, X: ArrayLike) -> fixed.Int8:
+        self._check_taught()
+        scoring.refresh(self._arena, self._options.shrinkage)
+        return fixed.queries(fixed.quantize(fixed.check_embeddings(X, self.dim)))
+
+    def predict(self, X: ArrayLike, reject: bool = False) -> NDArray[Any]:
+        """The best class of each embedding.
+
+        Args:
+            X: (n, dim) embeddings.
+            reject: give "unknown" wherever the verdict is not "known"; the answer is then an object array.
+
+        Returns:
+            (n,) labels.
+
+        Raises:
+            NotTaughtError: no class was taught yet.
+            ShapeError, ValueRangeError: as in `partial_fit`.
+        """
+        queries = self._queries(X)
+        if not reject:
+            if len(queries) == 1:
+                return label_array([self._labels[scoring.best_class(self._arena, queries[0])]])
+            best = scoring.class_cosines(self._arena, queries).argmax(axis=1)
+            return label_array([self._labels[i] for i in best.tolist()])
+        cosines = scoring.class_cosines(self._arena, queries)
+        labels = np.empty(len(cosines), dtype=object)
+        labels[:] = [self._labels[i] for i in cosines.argmax(axis=1).tolist()]
+        labels[self._verdicts(cosines.max(axis=1)) != "known"] = "unknown"
+        return labels
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Cosine of each embedding with each class's best proxy: (n, n_classes) float32 in [-1, 1], as in `classes_`."""
+        return scoring.class_cosines(self._arena, self._queries(X))
+
+    def thresholds(self) -> reject.Thresholds | None:
+        """Cosines from which a prediction is known and below which it is unknown; None before two classes are taught."""
+        if self._limits_stale:
+            self._thresholds, self._limits_stale = (
+                reject.thresholds(self._arena, self.false_accept_rate),
+                False,
+            )
+        return self._thresholds
+
+    def _verdicts(self, scores: NDArray[np.float32]) -> NDArray[np.str_]:
+        limits = self.thresholds()
+        if limits is None:
+            return np.full(scores.shape, "uncertain", dtype="<U9")
+        below = np.where(scores < limits.unknown, "unknown", "uncertain")
+        return np.where(scores >= limits.known, "known", below)
+
+    def verdicts(self, X: ArrayLike) -> NDArray[np.str_]:
+        """ "known", "uncertain" or "unknown" for each embedding, (n,).
+
+        A picture of something never shown is "known" with the probability `false_accept_rate`. Below the middle between
+        the scores of never-shown and of taught things it is "unknown". With a single class there is nothing to compare
+        with, and everything is "uncertain".
+        """
+        return self._verdicts(self.decision_function(X).max(axis=1))
+
+    def memory(self) -> dict[str, int]:
+        """Bytes by purpose; they add up to `budget`."""
+        layout, arena = self._arena.layout, self._arena
+        proxies, records = arena.n_slots * layout.slot_bytes, arena.n_classes * RECORD_BYTES
+        parts = {
+            "header": layout.budget - layout.pool_bytes - layout.journal_bytes,
+            "journal": layout.journal_bytes,
+        }
+        return {
+            **parts,
+            "proxies": proxies,
+            "classes": records,
+            "free": layout.pool_bytes - proxies - records,
+        }
+
+    def save(self, path: str | Path, backbone: str | None = None) -> None:
+        """Write a snapshot, atomically: after a crash or a full disk the old file is still there, whole.
+
+        Args:
+            path: the file; replaced when it exists.
+            backbone: what made the embeddings, kept in the snapshot; `self.backbone` when None.
+
+        Raises:
+            StorageError: the file cannot be written; an existing one is untouched.
+        """
+        snapshot.write(path, codec.sections(self, backbone or self.backbone))
+
+    @classmethod
+    def load(cls, path: str | Path) -> ImprintHead:
+        """Read a snapshot.
+
+        Raises:
+            StorageError: the file cannot be read.
+            SnapshotCorruptError: it is truncated, damaged or not a snapshot.
+            SnapshotVersionError: it was written by a newer version.
+        """
+        return codec.head_from(cls, snapshot.read(path))
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float, np.integer, np.floating))
+        or not low <= value <= high
+    ):
+        raise ValueRangeError(f"{name} must be from {low} to {high}; got {value!r}")

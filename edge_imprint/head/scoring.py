@@ -1,0 +1,103 @@
+"""Cosines of a query with every proxy, from int8 dot products and two coefficients per slot.
+
+A centre c_j with n_j shots in a class of mean m answers as the shrunk proxy L2(n_j c_j + kappa m): while shots are
+scarce it is nearly the mean, with many it is the k-means centre. Its row need not be stored a second time, since
+cos(q, proxy) = (alpha_j (hi_j . q) + beta_j (hi_m . q)) / |q|, where hi is a slot's int8 row.
+"""
+
+from __future__ import annotations
+
+from math import isqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_imprint.head import fixed
+from edge_imprint.head.arena import Arena
+from edge_imprint.head.fixed import Int8, Int64
+
+COEFFICIENT_BITS = 28
+_WEIGHT_BITS = 12
+_COUNT_CAP = 1 << 16
+_SMALLEST_LENGTH2 = 1 << 30
+_TOP = 1 << (_WEIGHT_BITS - 1)
+_BATCH = 256
+
+
+def refresh(arena: Arena, shrinkage: int) -> None:
+    """Bring the coefficients of every class that changed up to date.
+
+    With A = n_j and B = kappa, both brought to a common scale of 12 bits, p = A hi_j + B hi_m has the squared length
+    A^2 N_j + 2 A B (hi_j . hi_m) + B^2 N_m < 2^52; alpha = A 2^28 / |p| and beta = B 2^28 / |p|, rounded to nearest.
+    """
+    while arena.stale:
+        _refresh_class(arena, arena.stale.pop(), shrinkage)
+
+
+def _refresh_class(arena: Arena, index: int, shrinkage: int) -> None:
+    mean = arena.high[index]
+    norm2_mean = fixed.length2(mean)
+    length = isqrt(_TOP * _TOP * norm2_mean)
+    arena.alpha[index] = fixed.rounded(_TOP << COEFFICIENT_BITS, length) if length else 0
+    arena.beta[index] = 0
+    centres = arena.centres_of(index)
+    if not len(centres):
+        return
+    rows = arena.high[centres]
+    dot = fixed.dots(rows, mean)
+    norm2 = np.einsum("ij,ij->i", rows, rows, dtype=np.int32).astype(np.int64)
+    shift, shift_mean = arena.shift[centres].astype(np.int64), int(arena.shift[index])
+    common = np.maximum(shift, shift_mean)
+    a = np.minimum(arena.count[centres].astype(np.int64), _COUNT_CAP) << (common - shift)
+    b = shrinkage << (common - shift_mean)
+    bits = np.frexp(np.maximum(a, b).astype(np.float64))[1].astype(np.int64)
+    down, up = np.maximum(bits - _WEIGHT_BITS, 0), np.maximum(_WEIGHT_BITS - bits, 0)
+    a, b = (a << up) >> down, (b << up) >> down
+    length2 = a * a * norm2 + 2 * a * b * dot + b * b * norm2_mean
+    # A centre that the mean cancels answers for itself; a row of zeros answers 0.
+    cancelled = length2 < _SMALLEST_LENGTH2
+    if cancelled.any():
+        a, b = np.where(cancelled, _TOP, a), np.where(cancelled, 0, b)
+        length2 = np.where(cancelled, _TOP * _TOP * norm2, length2)
+        a = np.where(length2 > 0, a, 0)
+    length = np.maximum(np.sqrt(length2.astype(np.float64)).astype(np.int64), 1)
+    arena.alpha[centres] = ((a << COEFFICIENT_BITS) + length // 2) // length
+    arena.beta[centres] = ((b << COEFFICIENT_BITS) + length // 2) // length
+
+
+def slot_scores(arena: Arena, query: Int8) -> Int64:
+    """Score of one int8 query (dim,) with every slot: cosine times 2^28 times the query's length, (n_slots,)."""
+    n = arena.n_slots
+    dot = fixed.dots(arena.high[:n], query)
+    scores: Int64 = arena.alpha[:n] * dot
+    scores += arena.beta[:n] * dot.take(arena.cls[:n])
+    return scores
+
+
+def cosine_q15(score: int, query_norm: int) -> int:
+    """A slot score as a cosine times 2^15, rounded to nearest; `query_norm` is the query's length times 256."""
+    return fixed.rounded(score, query_norm << (COEFFICIENT_BITS - 15 - 8))
+
+
+def class_cosines(arena: Arena, queries: Int8) -> NDArray[np.float32]:
+    """Each class's best cosine for int8 queries (m, dim): (m, n_classes) float32 in [-1, 1]."""
+    n, classes = arena.n_slots, arena.n_classes
+    cls = arena.cls[:n].astype(np.intp)
+    order = np.argsort(cls, kind="stable")
+    starts = np.searchsorted(cls[order], np.arange(classes))
+    alpha, beta = arena.alpha[:n].astype(np.int64), arena.beta[:n].astype(np.int64)
+    out = np.empty((len(queries), classes), np.float32)
+    for first in range(0, len(queries), _BATCH):
+        part = queries[first : first + _BATCH]
+        wide = part.astype(np.float64)
+        length = np.sqrt((wide * wide).sum(axis=1)) * (1 << COEFFICIENT_BITS)
+        dot = fixed.products(arena.high[:n], part)
+        scores = alpha[:, None] * dot + beta[:, None] * dot[cls]
+        best = np.maximum.reduceat(scores[order], starts, axis=0).T
+        np.divide(best, length[:, None], out=out[first : first + _BATCH], casting="same_kind")
+    return np.clip(out, -1, 1, out=out)
+
+
+def best_class(arena: Arena, query: Int8) -> int:
+    """The class of the highest score; the lowest slot wins a tie."""
+    return int(arena.cls[int(slot_scores(arena, query).argmax())])
