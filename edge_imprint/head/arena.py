@@ -13,14 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_imprint.head import fixed
-from edge_imprint.head.budget import HEADER_BYTES, JOURNAL_SLOTS, RECORD_BYTES, SLOT_META_BYTES, Layout
-from edge_imprint.head.fixed import Int8, Int64, Point
+from edge_imprint.head.budget import HEADER_BYTES, RECORD_BYTES, SLOT_META_BYTES, Layout
+from edge_imprint.head.fixed import Int64, Point
 from edge_imprint.head.labels import LABEL_FIELD_BYTES
 
-# Header words, int64 each. The journal's own words come last; everything before `USED` is saved with a shot.
-N_SLOTS, N_CLASSES, SHOTS, OWN_COUNT, OWN_MEAN, OWN_VARIANCE, USED, RECORD_SAVED = range(8)
+# Header words, int64 each; two are spare.
+N_SLOTS, N_CLASSES, SHOTS, OWN_COUNT, OWN_MEAN, OWN_VARIANCE = range(6)
 _NO_RECORD = -1
-_SAVED_WORDS = USED
+_SQUARE_MAX = 1 << 28
+
+
+def square_of(values: Int64, shift: int) -> int:
+    """Squared length of a row times 2^20, at most 2^28, so that sums of them stay in 64 bits."""
+    return min(int(values @ values) >> (2 * shift + 8), _SQUARE_MAX)
 
 
 class Arena:
@@ -55,11 +60,9 @@ class Arena:
         self.other_count, self.other_mean = field(at + 8, "<u4"), field(at + 12, "<i4")
         self.other_variance = field(at + 16, "<u4")
 
-        saved = HEADER_BYTES + RECORD_BYTES
-        if layout.undo:
-            self._saved_header = np.ndarray((8,), "<i8", self.buffer.data, end)
-            self._saved_slots = np.ndarray((JOURNAL_SLOTS,), "<i4", self.buffer.data, end + saved)
-            self._saved_rows = end + saved + 4 * JOURNAL_SLOTS
+        # Which slots and which record the journal holds, how many slots there were, and whether undo may use it.
+        self._journal: list[int] = []
+        self._journal_record, self._slots_before, self.can_undo = _NO_RECORD, 0, False
         # Classes whose alpha and beta are out of date: derived state, so it is not kept in the arena.
         self.stale: set[int] = set()
 
@@ -92,15 +95,14 @@ class Arena:
     def write(self, slot: int, index: int, values: Int64, shift: int, count: int) -> None:
         """Put a row into a slot (journalled)."""
         self.save_slot(slot)
-        values, shift = fixed.fit_row(values, shift)
-        high, low = fixed.split(values)
         self.cls[slot] = index
-        self.store(slot, high, low, shift, count, values)
+        self.store(slot, values, shift, count)
 
-    def store(self, slot: int, high: Int8, low: Int8, shift: int, count: int, values: Int64) -> None:
-        """Overwrite a saved slot's row, count, shift and square; its class stays."""
-        self.high[slot], self.low[slot] = high, low
-        self.square[slot] = int(values @ values) >> (2 * shift + 8)
+    def store(self, slot: int, values: Int64, shift: int, count: int) -> None:
+        """Overwrite a saved slot's row and what follows from it; its class stays."""
+        values, shift = fixed.fit_row(values, shift)
+        self.high[slot], self.low[slot] = fixed.split(values)
+        self.square[slot] = square_of(values, shift)
         self.count[slot], self.shift[slot] = min(count, 0xFFFFFFFF), shift
         self.stale.add(int(self.cls[slot]))
 
@@ -125,6 +127,8 @@ class Arena:
     def give_back(self, slot: int) -> None:
         """Close the gap at a freed slot with the last one."""
         last = self.n_slots - 1
+        # A class record may come to lie where it was.
+        self.save_slot(last)
         self.move(last, slot)
         self.header[N_SLOTS] = last
 
@@ -159,56 +163,51 @@ class Arena:
         ):
             field[index : classes - 1] = field[index + 1 : classes].copy()
         self.header[N_SLOTS], self.header[N_CLASSES] = len(keep), classes - 1
+        if classes == 1:
+            self.header[OWN_COUNT : OWN_VARIANCE + 1] = 0
         self.stale = set(range(classes - 1))
         self.close_journal()
 
     def open_journal(self) -> None:
         """Start recording: from here on, every slot and one record are saved before they are overwritten."""
         if self.layout.undo:
-            header = self.header
-            header[USED], header[RECORD_SAVED] = 0, _NO_RECORD
-            self._saved_header[:_SAVED_WORDS] = header[:_SAVED_WORDS]
+            self._journal.clear()
+            self._journal_record, self._slots_before, self.can_undo = _NO_RECORD, self.n_slots, True
+            end = self._records_end
+            self._bytes[end : end + HEADER_BYTES] = self._bytes[:HEADER_BYTES]
 
     def save_slot(self, slot: int) -> None:
         """Save a slot that was in use when the journal was opened, once."""
-        if not self.layout.undo or slot >= self._saved_header[N_SLOTS]:
-            return
-        used = int(self.header[USED])
-        if slot not in self._saved_slots[:used].tolist():
+        if self.can_undo and slot < self._slots_before and slot not in self._journal:
             start, stop, step = self._slot_bytes(slot)
-            self._bytes[self._saved_rows + used * step :][:step] = self._bytes[start:stop]
-            self._saved_slots[used] = slot
-            self.header[USED] = used + 1
+            saved = self._saved_row(len(self._journal))
+            self._bytes[saved : saved + step] = self._bytes[start:stop]
+            self._journal.append(slot)
+
+    def _saved_row(self, place: int) -> int:
+        return self._records_end + HEADER_BYTES + RECORD_BYTES + place * self.layout.slot_bytes
 
     def save_record(self, index: int) -> None:
         """Save a class record before it changes."""
-        if self.layout.undo and self.header[RECORD_SAVED] == _NO_RECORD:
+        if self.can_undo:
             start = self._records_end - (index + 1) * RECORD_BYTES
             saved = self._records_end + HEADER_BYTES
             self._bytes[saved : saved + RECORD_BYTES] = self._bytes[start : start + RECORD_BYTES]
-            self.header[RECORD_SAVED] = index
+            self._journal_record = index
 
     def close_journal(self) -> None:
         """Make undo impossible until the next shot."""
-        if self.layout.undo:
-            self._saved_header[SHOTS] = self.header[SHOTS]
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether the journal holds a shot."""
-        return self.layout.undo and bool(self._saved_header[SHOTS] != self.header[SHOTS])
+        self.can_undo = False
 
     def roll_back(self) -> None:
         """Put back everything since `open_journal`."""
-        step = self.layout.slot_bytes
-        for i, slot in enumerate(self._saved_slots[: self.header[USED]].tolist()):
-            saved = self._saved_rows + i * step
-            self._bytes[HEADER_BYTES + slot * step :][:step] = self._bytes[saved : saved + step]
-        index = int(self.header[RECORD_SAVED])
-        if index != _NO_RECORD:
-            start = self._records_end - (index + 1) * RECORD_BYTES
-            saved = self._records_end + HEADER_BYTES
+        step, end = self.layout.slot_bytes, self._records_end
+        for place, slot in enumerate(self._journal):
+            saved, start = self._saved_row(place), HEADER_BYTES + slot * step
+            self._bytes[start : start + step] = self._bytes[saved : saved + step]
+        if self._journal_record != _NO_RECORD:
+            start, saved = end - (self._journal_record + 1) * RECORD_BYTES, end + HEADER_BYTES
             self._bytes[start : start + RECORD_BYTES] = self._bytes[saved : saved + RECORD_BYTES]
-        self.header[:_SAVED_WORDS] = self._saved_header[:_SAVED_WORDS]
+        self._bytes[:HEADER_BYTES] = self._bytes[end : end + HEADER_BYTES]
         self.stale = set(range(self.n_classes))
         self.close_journal()

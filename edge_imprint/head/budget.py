@@ -12,7 +12,7 @@ MAX_BUDGET = 1 << 30
 HEADER_BYTES = 64
 RECORD_BYTES = 52
 SLOT_META_BYTES = 20
-JOURNAL_SLOTS = 5
+_CLASS_NUMBERS = 1 << 16
 _UNITS = {"": 1, "B": 1, "KB": 1 << 10, "KIB": 1 << 10, "MB": 1 << 20, "MIB": 1 << 20, "GB": 1 << 30}
 
 
@@ -53,6 +53,7 @@ class Layout:
         """Refuse a dimension or a budget that no class fits into."""
         if isinstance(self.dim, bool) or not hasattr(self.dim, "__index__") or not 1 <= self.dim <= MAX_DIM:
             raise ShapeError(f"dim is the embedding's length, 1 to {MAX_DIM}; got {self.dim!r}")
+        object.__setattr__(self, "dim", self.dim.__index__())
         if self.max_classes < 1:
             least = self.budget - self.pool_bytes + self.slot_bytes + RECORD_BYTES
             raise BudgetError(
@@ -66,9 +67,19 @@ class Layout:
         return (2 * self.dim + SLOT_META_BYTES + 3) // 4 * 4
 
     @property
+    def journal_slots(self) -> int:
+        """Slots that one shot may overwrite.
+
+        The worst is a new class in a full arena: one slot for it and as many as its record covers are freed, and each
+        costs the pair that merges and the last slot, which closes the gap; then a centre makes way for the mean.
+        """
+        freed = 1 + -(-RECORD_BYTES // self.slot_bytes)
+        return 3 * freed + 1
+
+    @property
     def journal_bytes(self) -> int:
         """Bytes kept for `undo`."""
-        return HEADER_BYTES + RECORD_BYTES + JOURNAL_SLOTS * (4 + self.slot_bytes) if self.undo else 0
+        return HEADER_BYTES + RECORD_BYTES + self.journal_slots * (4 + self.slot_bytes) if self.undo else 0
 
     @property
     def pool_bytes(self) -> int:
@@ -77,8 +88,8 @@ class Layout:
 
     @property
     def max_classes(self) -> int:
-        """How many classes fit with one proxy each."""
-        return max(0, self.pool_bytes) // (self.slot_bytes + RECORD_BYTES)
+        """How many classes fit with one proxy each; a class number has 16 bits."""
+        return min(max(0, self.pool_bytes) // (self.slot_bytes + RECORD_BYTES), _CLASS_NUMBERS)
 
     def slots_for(self, classes: int) -> int:
         """How many proxies fit beside `classes` class records."""
@@ -130,10 +141,10 @@ def plan(dim: int, budget: int | str, classes: int | None = None, *, undo: bool 
     layout = Layout(dim, parse_budget(budget), undo)
     wanted = layout.max_classes if classes is None else classes
     if wanted < 1 or wanted > layout.max_classes:
-        per_class = layout.slot_bytes + RECORD_BYTES
+        per_class, need = layout.slot_bytes + RECORD_BYTES, layout.used_bytes(max(wanted, 1), max(wanted, 1))
         raise CapacityError(
             f"{layout.budget} bytes hold 1 to {layout.max_classes} classes at dim={dim}; got {wanted}. "
-            f"Each class needs {per_class} bytes: give budget={layout.used_bytes(max(wanted, 1), max(wanted, 1))} or more"
+            f"Each class needs {per_class} bytes: give budget={need} or more"
         )
     slots = layout.slots_for(wanted)
     return Plan(

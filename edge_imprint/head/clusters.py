@@ -1,4 +1,4 @@
-"""Streaming k-means of one class: where a shot goes, when two centres become one, who gives room when the arena is full.
+"""Streaming k-means of one class: where a shot goes, when two centres become one, who gives room in a full arena.
 
 All costs are increases of the sum of squared distances (Ward 1963) in units of 2^-20: a shot, or a proxy that stands
 for several, joins its nearest centre unless two others cost less to merge; then these two merge and it takes the place.
@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_imprint.head import fixed
 from edge_imprint.head.arena import Arena
-from edge_imprint.head.fixed import ROW_MAX, SHIFT_MAX, SQUARE_BITS, Int64, Point
+from edge_imprint.head.fixed import SQUARE_BITS, Int64, Point
 
 _ONE = 1 << SQUARE_BITS
 _ALONE_GAP = _ONE // 2
@@ -18,38 +18,26 @@ _COUNT_CAP = 1 << 16
 _COST_MAX = 0xFFFFFFFF
 
 
-def blend(arena: Arena, slots: list[int], point: Point) -> None:
-    """Move slots by a point: v + w (p - v) / (n + w), rounded to nearest, n + w at most 2^17.
+def blend(arena: Arena, slot: int, point: Point) -> None:
+    """Move a slot by a point: v + w (p - v) / (n + w), rounded to nearest, n and w at most 2^16.
 
-    Where the point's scale is finer than the row's, the row is brought to the point's; then `fit_row` again.
+    Where the point's scale is finer than the row's, the row is brought to the point's.
     """
-    if not slots:
-        return
-    for slot in slots:
-        arena.save_slot(slot)
-    counts = [int(arena.count[slot]) for slot in slots]
-    shifts = [int(arena.shift[slot]) for slot in slots]
-    common = [max(shift, point.shift) for shift in shifts]
+    arena.save_slot(slot)
+    count, shift = int(arena.count[slot]), int(arena.shift[slot])
+    values = fixed.join(arena.high[slot], arena.low[slot])
+    if point.shift > shift:
+        values <<= point.shift - shift
+        shift = point.shift
     weight = min(point.weight, _COUNT_CAP)
-    totals = np.array([[2 * (min(count, _COUNT_CAP) + weight)] for count in counts])
-    values = fixed.join(arena.high[slots], arena.low[slots])
-    if common != shifts:
-        values <<= np.array([[c - s] for c, s in zip(common, shifts, strict=True)])
-    moved = point.values << np.array([[c - point.shift] for c in common])
+    total = min(count, _COUNT_CAP) + weight
+    moved = point.values << (shift - point.shift)
     moved -= values
     moved *= 2 * weight
-    moved += totals >> 1
-    moved //= totals
+    moved += total
+    moved //= 2 * total
     values += moved
-    high, low = fixed.split(values)
-    largest = np.abs(values).max(axis=1).tolist()
-    for i, slot in enumerate(slots):
-        row, shift, count = values[i], common[i], counts[i] + point.weight
-        if largest[i] > ROW_MAX or (2 * largest[i] <= ROW_MAX and shift < SHIFT_MAX):
-            row, shift = fixed.fit_row(row, shift)
-            arena.store(slot, *fixed.split(row), shift, count, row)
-        else:
-            arena.store(slot, high[i], low[i], shift, count, row)
+    arena.store(slot, values, shift, count + point.weight)
 
 
 def is_messy(arena: Arena, index: int) -> bool:
@@ -94,7 +82,7 @@ def closest_pair(arena: Arena, centres: Int64) -> tuple[int, int, int]:
         return _COST_MAX, -1, -1
     rows, count = arena.high[centres], np.minimum(arena.count[centres].astype(np.int64), _COUNT_CAP)
     shift, square = arena.shift[centres].astype(np.int64), arena.square[centres].astype(np.int64)
-    inner = (fixed.products(rows, rows) << 8) >> (shift[:, None] + shift)
+    inner = (fixed.gram(rows) << 8) >> (shift[:, None] + shift)
     apart = np.maximum(square[:, None] + square - 2 * inner, 0)
     cost = np.minimum(apart * (count[:, None] * count) // (count[:, None] + count), _COST_MAX - 1)
     np.fill_diagonal(cost, _COST_MAX)
@@ -102,8 +90,8 @@ def closest_pair(arena: Arena, centres: Int64) -> tuple[int, int, int]:
     return int(cost[first, second]), int(centres[first]), int(centres[second])
 
 
-def place(arena: Arena, index: int, point: Point, max_centres: int, mean: list[int]) -> None:
-    """Find a point a place among its class's centres, and move `mean` (the mean's slot, or nothing) by it first.
+def place(arena: Arena, index: int, point: Point, max_centres: int) -> None:
+    """Find a point, of which the class's mean knows already, a place among the class's centres.
 
     While the class has fewer centres than its share of the arena and is messy, the point becomes a centre of its own,
     unless one is there already; another class gives room if it must. Then it is nearest centre or merge.
@@ -111,24 +99,21 @@ def place(arena: Arena, index: int, point: Point, max_centres: int, mean: list[i
     centres = arena.centres_of(index)
     slot, cost = nearest(arena, centres, point) if len(centres) else (-1, _COST_MAX)
     share = min(max_centres, arena.layout.slots_for(arena.n_classes) // arena.n_classes - 1)
-    if len(centres) < share and 16 * cost > _ONE - int(arena.square[index]):
-        blend(arena, mean, point)
-        if is_messy(arena, index):
-            _open_centre(arena, index, point, share)
-        elif slot >= 0:
-            blend(arena, [slot], point)
+    if len(centres) < share and 16 * cost > _ONE - int(arena.square[index]) and is_messy(arena, index):
+        _open_centre(arena, index, point, share)
+        return
+    if slot < 0:
         return
     # Costs grow with the counts: the last pair's is a floor that saves looking at all pairs for every shot.
-    if slot >= 0 and cost > arena.pair_cost[index]:
+    if cost > arena.pair_cost[index]:
         pair_cost, first, second = closest_pair(arena, centres)
         arena.pair_cost[index] = pair_cost
         if cost > pair_cost:
-            blend(arena, mean, point)
-            blend(arena, [first], arena.point(second))
+            blend(arena, first, arena.point(second))
             arena.write(second, index, point.values, point.shift, point.weight)
             arena.pair_cost[index] = 0
             return
-    blend(arena, [*mean, slot] if slot >= 0 else mean, point)
+    blend(arena, slot, point)
 
 
 def _open_centre(arena: Arena, index: int, point: Point, share: int) -> None:
@@ -152,5 +137,5 @@ def free_slot(arena: Arena, keep: int) -> int:
             best = min(best, closest_pair(arena, centres) if len(centres) > 1 else (0, -1, int(centres[0])))
     _, first, second = best
     if first >= 0:
-        blend(arena, [first], arena.point(second))
+        blend(arena, first, arena.point(second))
     return second

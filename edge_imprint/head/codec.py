@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_imprint.errors import BudgetError, EdgeImprintError, SnapshotCorruptError, ValueRangeError
-from edge_imprint.head.arena import N_SLOTS, OWN_VARIANCE, Arena
+from edge_imprint.head.arena import N_SLOTS, OWN_VARIANCE, Arena, square_of
 from edge_imprint.head.fixed import ROW_MAX, SHIFT_MAX, join
 from edge_imprint.head.labels import LABEL_FIELD_BYTES, decode_label, encode_label
 
@@ -21,6 +21,7 @@ _CONFIG = struct.Struct("<IIIHHB3x")
 _STATE = struct.Struct("<IIQIiI")
 _RECORD = struct.Struct(f"<{LABEL_FIELD_BYTES}sIIIiI")
 _MAX_BACKBONE_BYTES = 4096
+_MOST_SHOTS = 1 << 48
 
 
 def sections(head: ImprintHead, backbone: str | None) -> dict[str, bytes]:
@@ -59,6 +60,8 @@ def head_from(kind: type[ImprintHead], parts: Mapping[str, bytes]) -> ImprintHea
     try:
         dim, budget, ppm, max_proxies, shrinkage, undo = _CONFIG.unpack(_section(parts, "config", _CONFIG.size))
         n_slots, n_classes, shots, *own = _STATE.unpack(_section(parts, "state", _STATE.size))
+        if shots > _MOST_SHOTS:
+            raise SnapshotCorruptError(f"no head has learnt more than {_MOST_SHOTS} shots; got {shots}")
         # The rows are checked against the counts before a budget's worth of memory is allocated.
         high = _section(parts, "high", n_slots * dim)
         head = kind(
@@ -81,7 +84,7 @@ def head_from(kind: type[ImprintHead], parts: Mapping[str, bytes]) -> ImprintHea
         arena.cls[:n_slots] = np.frombuffer(_section(parts, "class", 2 * n_slots), "<u2")
         arena.shift[:n_slots] = np.frombuffer(_section(parts, "shift", n_slots), np.uint8)
         for i, (label, *numbers) in enumerate(_RECORD.iter_unpack(records)):
-            head._labels.append(decode_label(label))
+            head._add_label(decode_label(label))
             arena.label[i] = label
             for field, value in zip(_record_fields(arena), numbers, strict=True):
                 field[i] = value
@@ -97,7 +100,7 @@ def head_from(kind: type[ImprintHead], parts: Mapping[str, bytes]) -> ImprintHea
     arena.close_journal()
     for slot in range(n_slots):
         values = join(arena.high[slot], arena.low[slot])
-        arena.square[slot] = int(values @ values) >> (2 * int(arena.shift[slot]) + 8)
+        arena.square[slot] = square_of(values, int(arena.shift[slot]))
     arena.stale = set(range(n_classes))
     return head
 
@@ -121,9 +124,10 @@ def _check_slots(head: ImprintHead) -> None:
     cls, shift = arena.cls[:n], arena.shift[:n]
     rows_fit = all(abs(join(arena.high[i], arena.low[i])).max() <= ROW_MAX for i in range(n))
     if (
-        len(set(head._labels)) != classes
+        len(head._index) != classes
         or (cls[:classes] != np.arange(classes)).any()
-        or (cls >= max(classes, 1)).any()
+        or (cls >= classes).any()
+        or (np.bincount(cls) > head.max_proxies).any()
         or (shift > SHIFT_MAX).any()
         or (arena.count[:n] < 1).any()
         or (arena.shots[:classes] < 1).any()

@@ -9,27 +9,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_imprint import snapshot
-from edge_imprint.errors import CapacityError, NotTaughtError, ShapeError, UnknownLabelError, ValueRangeError
+from edge_imprint.errors import CapacityError, NotTaughtError, ShapeError, UnknownLabelError
 from edge_imprint.head import codec, fixed, learning, merging, reject, scoring
 from edge_imprint.head.arena import Arena
 from edge_imprint.head.budget import RECORD_BYTES, Layout, parse_budget
 from edge_imprint.head.labels import Label, check_label, check_labels, label_array
-from edge_imprint.head.learning import Options
-
-METHODS = ("proxies",)
+from edge_imprint.head.options import check_options, false_accept_ppm
 
 
 class ImprintHead:
     """A classifier that is taught with single shots, in one pass, within a fixed byte budget.
 
-    Each class holds its mean and, where its shots are scattered, up to `max_proxies - 1` centres of a streaming k-means,
-    all as int8 rows with their own scale. A shot is used once and not kept. The same shots in the same order give the
-    same bytes, however they are divided into calls.
+    Each class holds its mean and, where its shots are scattered, up to `max_proxies - 1` centres of a streaming
+    k-means, all as int8 rows with their own scale. A shot is used once and not kept. The same shots in the same order
+    give the same bytes, however they are divided into calls.
 
     Args:
         dim: length of an embedding, 1 to 4,096.
         budget: bytes that the head may use, all included, as a number or as text such as "64KB".
-        method: "proxies".
+        method: "proxies", or "auto" for the best that this version and the budget offer, which is proxies.
         false_accept_rate: share of pictures of never-shown things that may pass as known, 0.001 to 0.5.
         max_proxies: proxies that one class may have, its mean included, 1 to 256.
         shrinkage: kappa, 1 to 4,095: how many shots the class mean weighs in each proxy.
@@ -57,15 +55,11 @@ class ImprintHead:
         shrinkage: int = 20,
         undo: bool = True,
     ) -> None:
-        if method not in METHODS:
-            raise ValueRangeError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
-        _check_range("false_accept_rate", false_accept_rate, 0.001, 0.5)
-        _check_range("max_proxies", max_proxies, 1, 256)
-        _check_range("shrinkage", shrinkage, 1, 4095)
+        self._options = check_options(method, max_proxies, shrinkage)
+        self._false_accept_ppm = false_accept_ppm(false_accept_rate)
         self._arena = Arena(Layout(dim, parse_budget(budget), undo))
-        self._options = Options(max_centres=int(max_proxies) - 1, shrinkage=int(shrinkage))
-        self._false_accept_ppm = round(false_accept_rate * 1_000_000)
         self._labels: list[Label] = []
+        self._index: dict[Label, int] = {}
         self._thresholds: reject.Thresholds | None = None
         self._limits_stale = True
         self.backbone: str | None = None
@@ -92,8 +86,7 @@ class ImprintHead:
 
     @false_accept_rate.setter
     def false_accept_rate(self, value: float) -> None:
-        _check_range("false_accept_rate", value, 0.001, 0.5)
-        self._false_accept_ppm, self._limits_stale = round(value * 1_000_000), True
+        self._false_accept_ppm, self._limits_stale = false_accept_ppm(value), True
 
     @property
     def max_proxies(self) -> int:
@@ -139,18 +132,23 @@ class ImprintHead:
         labels = check_labels(y, len(e16))
         self._check_capacity(labels)
         for row, label in zip(e16, labels, strict=True):
-            learning.learn(self._arena, self._index_of(label), label, fixed.shot(row), self._options)
-            if label not in self._labels:
-                self._labels.append(label)
+            index = self._index.get(label)
+            if index is None:
+                self._add_label(label)
+            learning.learn(self._arena, index, label, fixed.shot(row), self._options)
         self._limits_stale = True
         return self
 
-    def _index_of(self, label: Label) -> int | None:
-        return self._labels.index(label) if label in self._labels else None
+    def _add_label(self, label: Label) -> None:
+        self._index[label] = len(self._labels)
+        self._labels.append(label)
+
+    def _drop_labels(self, places: slice) -> None:
+        del self._labels[places]
+        self._index = {label: place for place, label in enumerate(self._labels)}
 
     def _check_capacity(self, labels: list[Label]) -> None:
-        known = set(self._labels)
-        wanted = len(known.union(labels))
+        wanted = len(self._labels) + len({label for label in labels if label not in self._index})
         layout = self._arena.layout
         if wanted > layout.max_classes:
             need = layout.used_bytes(wanted, wanted)
@@ -170,7 +168,7 @@ class ImprintHead:
                 "undo takes back one shot, directly after it was learnt; there is none. Use forget to remove a class"
             )
         self._arena.roll_back()
-        del self._labels[self._arena.n_classes :]
+        self._drop_labels(slice(self._arena.n_classes, None))
         self._limits_stale = True
 
     def forget(self, label: Label) -> None:
@@ -180,12 +178,12 @@ class ImprintHead:
             UnknownLabelError: no such class; the head is unchanged.
         """
         label = check_label(label)
-        if label not in self._labels:
+        if label not in self._index:
             known = ", ".join(map(repr, self._labels[:10])) or "none"
             raise UnknownLabelError(f"forget needs a class that was taught; got {label!r}, known: {known}")
-        index = self._labels.index(label)
+        index = self._index[label]
         self._arena.remove_class(index)
-        del self._labels[index]
+        self._drop_labels(slice(index, index + 1))
         self._limits_stale = True
 
     def merge(self, other: ImprintHead) -> ImprintHead:
@@ -202,10 +200,13 @@ class ImprintHead:
             raise ShapeError(f"heads to merge need one dim; got {self.dim} and {other.dim}")
         merging.check_backbones(self.backbone, other.backbone)
         self._check_capacity(other._labels)
+        if other is self:
+            other = codec.head_from(type(self), codec.sections(self, self.backbone))
         for source, label in enumerate(list(other._labels)):
-            merging.merge_class(self._arena, self._index_of(label), label, other._arena, source, self._options)
-            if label not in self._labels:
-                self._labels.append(label)
+            index = self._index.get(label)
+            if index is None:
+                self._add_label(label)
+            merging.merge_class(self._arena, index, label, other._arena, source, self._options)
         merging.pool_own(self._arena, other._arena)
         self._arena.close_journal()
         self.backbone = self.backbone or other.backbone
@@ -236,28 +237,28 @@ class ImprintHead:
             ShapeError, ValueRangeError: as in `partial_fit`.
         """
         queries = self._queries(X)
+        if len(queries) == 1:
+            best = [scoring.best_class(self._arena, queries[0])]
+        else:
+            best = scoring.best_classes(self._arena, queries).tolist()
+        labels = [self._labels[i] for i in best]
         if not reject:
-            if len(queries) == 1:
-                return label_array([self._labels[scoring.best_class(self._arena, queries[0])]])
-            best = scoring.class_cosines(self._arena, queries).argmax(axis=1)
-            return label_array([self._labels[i] for i in best.tolist()])
+            return label_array(labels)
+        answers = np.empty(len(labels), dtype=object)
+        answers[:] = labels
         cosines = scoring.class_cosines(self._arena, queries)
-        labels = np.empty(len(cosines), dtype=object)
-        labels[:] = [self._labels[i] for i in cosines.argmax(axis=1).tolist()]
-        labels[self._verdicts(cosines.max(axis=1)) != "known"] = "unknown"
-        return labels
+        answers[self._verdicts(cosines.max(axis=1)) != "known"] = "unknown"
+        return answers
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Cosine of each embedding with each class's best proxy: (n, n_classes) float32 in [-1, 1], as in `classes_`."""
+        """Cosine of each embedding with each class's best proxy: (n, n_classes) float32 in [-1, 1]."""
         return scoring.class_cosines(self._arena, self._queries(X))
 
     def thresholds(self) -> reject.Thresholds | None:
-        """Cosines from which a prediction is known and below which it is unknown; None before two classes are taught."""
+        """Cosines from which a prediction is known and below which unknown; None before two classes are taught."""
         if self._limits_stale:
-            self._thresholds, self._limits_stale = (
-                reject.thresholds(self._arena, self.false_accept_rate),
-                False,
-            )
+            self._thresholds = reject.thresholds(self._arena, self.false_accept_rate)
+            self._limits_stale = False
         return self._thresholds
 
     def _verdicts(self, scores: NDArray[np.float32]) -> NDArray[np.str_]:
@@ -268,7 +269,7 @@ class ImprintHead:
         return np.where(scores >= limits.known, "known", below)
 
     def verdicts(self, X: ArrayLike) -> NDArray[np.str_]:
-        """ "known", "uncertain" or "unknown" for each embedding, (n,).
+        """What to make of each prediction: (n,) of "known", "uncertain" or "unknown".
 
         A picture of something never shown is "known" with the probability `false_accept_rate`. Below the middle between
         the scores of never-shown and of taught things it is "unknown". With a single class there is nothing to compare
@@ -313,12 +314,3 @@ class ImprintHead:
             SnapshotVersionError: it was written by a newer version.
         """
         return codec.head_from(cls, snapshot.read(path))
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float, np.integer, np.floating))
-        or not low <= value <= high
-    ):
-        raise ValueRangeError(f"{name} must be from {low} to {high}; got {value!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,10 +46,11 @@ def check_labels(y: Any, count: int) -> list[Label]:
     Raises:
         LabelError: a label is invalid, or there are more or fewer labels than shots.
     """
-    if isinstance(y, (str, bytes, int, np.integer, np.str_)) or np.ndim(y) == 0:
+    if hasattr(y, "__array__"):
+        y = np.asarray(y).tolist()
+    if isinstance(y, (str, bytes)) or not isinstance(y, Sequence):
         return [check_label(y)] * count
-    values: Iterable[Any] = y.tolist() if isinstance(y, np.ndarray) else y
-    labels = [check_label(v) for v in values]
+    labels = [check_label(v) for v in y]
     if len(labels) != count:
         raise LabelError(f"there must be one label for each shot; got {len(labels)} labels for {count} shots")
     return labels

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from edge_imprint.head import clusters, fixed, reject, scoring
 from edge_imprint.head.arena import SHOTS, Arena
 from edge_imprint.head.fixed import Point
 from edge_imprint.head.labels import Label, encode_label
+from edge_imprint.head.options import Options
 
 SHOTS_MAX = 0xFFFFFFFF
-
-
-class Options(NamedTuple):
-    """What shapes a class: how many centres it may have, and how many shots its mean weighs in each of them."""
-
-    max_centres: int
-    shrinkage: int
 
 
 def learn(arena: Arena, index: int | None, label: Label, point: Point, options: Options) -> None:
@@ -33,7 +25,8 @@ def learn(arena: Arena, index: int | None, label: Label, point: Point, options: 
         own = None if scores is None else arena.cls[: len(scores)] == index
         own_best = None if scores is None else _best(scores[own])
         other_best = None if scores is None or own is None else _best(scores[~own])
-        clusters.place(arena, index, point, options.max_centres, mean=[index])
+        clusters.blend(arena, index, point)
+        clusters.place(arena, index, point, options.max_centres)
         arena.shots[index] = min(shots + 1, SHOTS_MAX)
     if own_best is not None:
         reject.observe_own(arena, scoring.cosine_q15(own_best, point.query_scale))
@@ -41,9 +34,11 @@ def learn(arena: Arena, index: int | None, label: Label, point: Point, options: 
         reject.observe_other(arena, index, scoring.cosine_q15(other_best, point.query_scale))
 
 
-def _scores(arena: Arena, point: Point, options: Options) -> fixed.Int64:
+def _scores(arena: Arena, point: Point, options: Options) -> fixed.Int64 | None:
+    if not arena.n_slots:
+        return None
     scoring.refresh(arena, options.shrinkage)
-    return scoring.slot_scores(arena, point.query)
+    return scoring.slot_scores(arena, point.query, sparing=True)
 
 
 def _best(scores: fixed.Int64 | None) -> int | None:

@@ -6,7 +6,8 @@ from edge_imprint.errors import BackboneMismatchError
 from edge_imprint.head import clusters, fixed
 from edge_imprint.head.arena import OWN_COUNT, OWN_VARIANCE, SHOTS, Arena
 from edge_imprint.head.labels import Label
-from edge_imprint.head.learning import SHOTS_MAX, Options, open_class
+from edge_imprint.head.learning import SHOTS_MAX, open_class
+from edge_imprint.head.options import Options
 from edge_imprint.head.reject import WINDOW
 
 
@@ -38,12 +39,12 @@ def merge_class(arena: Arena, index: int | None, label: Label, theirs: Arena, so
     if index is None:
         index = open_class(arena, label, mean)
     else:
-        clusters.blend(arena, [index], mean)
+        clusters.blend(arena, index, mean)
         arena.shots[index] = min(int(arena.shots[index]) + mean.weight, SHOTS_MAX)
     pool_other(arena, index, theirs, source)
     for slot in theirs.centres_of(source).tolist():
         arena.open_journal()
-        clusters.place(arena, index, theirs.point(slot), options.max_centres, mean=[])
+        clusters.place(arena, index, theirs.point(slot), options.max_centres)
 
 
 def pool_other(mine: Arena, index: int, theirs: Arena, source: int) -> None:

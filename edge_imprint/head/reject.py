@@ -60,7 +60,7 @@ def observe_other(arena: Arena, index: int, cosine_q15: int) -> None:
 
 
 def student_t(p: float, dof: float) -> float:
-    """Quantile of Student's t by its expansion around the normal (Cornish and Fisher), good to 1 % from 3 degrees of freedom up."""
+    """Quantile of Student's t, expanded around the normal (Cornish and Fisher): good to 2 % for p <= 0.99, dof >= 3."""
     z = NormalDist().inv_cdf(p)
     return (
         z

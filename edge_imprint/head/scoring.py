@@ -1,7 +1,8 @@
 """Cosines of a query with every proxy, from int8 dot products and two coefficients per slot.
 
-A centre c_j with n_j shots in a class of mean m answers as the shrunk proxy L2(n_j c_j + kappa m): while shots are
-scarce it is nearly the mean, with many it is the k-means centre. Its row need not be stored a second time, since
+A centre c_j with n_j shots in a class of mean m answers as the shrunk proxy L2(min(n_j, kappa) c_j + kappa m): while
+shots are scarce it is nearly the mean, with many it lies halfway to the k-means centre. The cap keeps a class of many
+shots from outbidding a class of few. The proxy's row need not be stored, since
 cos(q, proxy) = (alpha_j (hi_j . q) + beta_j (hi_m . q)) / |q|, where hi is a slot's int8 row.
 """
 
@@ -18,7 +19,6 @@ from edge_imprint.head.fixed import Int8, Int64
 
 COEFFICIENT_BITS = 28
 _WEIGHT_BITS = 12
-_COUNT_CAP = 1 << 16
 _SMALLEST_LENGTH2 = 1 << 30
 _TOP = 1 << (_WEIGHT_BITS - 1)
 _BATCH = 256
@@ -27,8 +27,9 @@ _BATCH = 256
 def refresh(arena: Arena, shrinkage: int) -> None:
     """Bring the coefficients of every class that changed up to date.
 
-    With A = n_j and B = kappa, both brought to a common scale of 12 bits, p = A hi_j + B hi_m has the squared length
-    A^2 N_j + 2 A B (hi_j . hi_m) + B^2 N_m < 2^52; alpha = A 2^28 / |p| and beta = B 2^28 / |p|, rounded to nearest.
+    With A = min(n_j, kappa) and B = kappa, both brought to a common scale of 12 bits, p = A hi_j + B hi_m has the
+    squared length A^2 N_j + 2 A B (hi_j . hi_m) + B^2 N_m < 2^52; alpha = A 2^28 / |p| and beta = B 2^28 / |p|, rounded
+    to nearest.
     """
     while arena.stale:
         _refresh_class(arena, arena.stale.pop(), shrinkage)
@@ -45,10 +46,11 @@ def _refresh_class(arena: Arena, index: int, shrinkage: int) -> None:
         return
     rows = arena.high[centres]
     dot = fixed.dots(rows, mean)
-    norm2 = np.einsum("ij,ij->i", rows, rows, dtype=np.int32).astype(np.int64)
+    wide = rows.astype(np.int32)
+    norm2 = np.einsum("ij,ij->i", wide, wide).astype(np.int64)
     shift, shift_mean = arena.shift[centres].astype(np.int64), int(arena.shift[index])
     common = np.maximum(shift, shift_mean)
-    a = np.minimum(arena.count[centres].astype(np.int64), _COUNT_CAP) << (common - shift)
+    a = np.minimum(arena.count[centres].astype(np.int64), shrinkage) << (common - shift)
     b = shrinkage << (common - shift_mean)
     bits = np.frexp(np.maximum(a, b).astype(np.float64))[1].astype(np.int64)
     down, up = np.maximum(bits - _WEIGHT_BITS, 0), np.maximum(_WEIGHT_BITS - bits, 0)
@@ -65,10 +67,13 @@ def _refresh_class(arena: Arena, index: int, shrinkage: int) -> None:
     arena.beta[centres] = ((b << COEFFICIENT_BITS) + length // 2) // length
 
 
-def slot_scores(arena: Arena, query: Int8) -> Int64:
-    """Score of one int8 query (dim,) with every slot: cosine times 2^28 times the query's length, (n_slots,)."""
+def slot_scores(arena: Arena, query: Int8, sparing: bool = False) -> Int64:
+    """Score of one int8 query (dim,) with every slot: cosine times 2^28 times the query's length, (n_slots,).
+
+    `sparing` trades time for working memory: learning, which has a memory promise to keep, looks only now and then.
+    """
     n = arena.n_slots
-    dot = fixed.dots(arena.high[:n], query)
+    dot = (fixed.dots_in_blocks if sparing else fixed.dots)(arena.high[:n], query)
     scores: Int64 = arena.alpha[:n] * dot
     scores += arena.beta[:n] * dot.take(arena.cls[:n])
     return scores
@@ -96,6 +101,19 @@ def class_cosines(arena: Arena, queries: Int8) -> NDArray[np.float32]:
         best = np.maximum.reduceat(scores[order], starts, axis=0).T
         np.divide(best, length[:, None], out=out[first : first + _BATCH], casting="same_kind")
     return np.clip(out, -1, 1, out=out)
+
+
+def best_classes(arena: Arena, queries: Int8) -> Int64:
+    """The class of the highest score for int8 queries (m, dim), (m,); the lowest slot wins a tie."""
+    n = arena.n_slots
+    cls = arena.cls[:n].astype(np.int64)
+    alpha, beta = arena.alpha[:n].astype(np.int64), arena.beta[:n].astype(np.int64)
+    out = np.empty(len(queries), np.int64)
+    for first in range(0, len(queries), _BATCH):
+        dot = fixed.products(arena.high[:n], queries[first : first + _BATCH])
+        scores = alpha[:, None] * dot + beta[:, None] * dot[cls]
+        out[first : first + _BATCH] = cls[scores.argmax(axis=0)]
+    return out
 
 
 def best_class(arena: Arena, query: Int8) -> int:
