@@ -10,6 +10,8 @@ from edge_imprint.backbones.manifest import Manifest
 from edge_imprint.backbones.spec import DTYPES, InputSpec, Quantisation
 from edge_imprint.errors import BundleError
 
+Channels = tuple[float, float, float]
+
 _IMAGENET_MEAN = (123.675, 116.28, 103.53)
 _IMAGENET_SCALE = (1 / 58.395, 1 / 57.12, 1 / 57.375)
 _SYMMETRIC = ((127.5,) * 3, (1 / 127.5,) * 3)
@@ -67,7 +69,7 @@ def derive_tflite(
         step, zero_point = pixels.quantisation or (1.0, -128 if pixels.dtype == "int8" else 0)
         mean = (float(zero_point + (128 if pixels.dtype == "int8" else 0)),) * 3
         scale = (step,) * 3
-    spec = preprocessing or InputSpec(_side(height, path), _side(width, path), mean=mean, scale=scale)
+    spec = preprocessing or _input(height, width, path, mean, scale)
     integer = source.dtype != "float32"
     stored = source.quantisation or (1.0, -128 if source.dtype == "int8" else 0)
     file = file_spec(
@@ -113,9 +115,9 @@ def derive_onnx(
     layout, height, width = picture_axes(input_shape, str(path))
     spec = preprocessing
     if spec is None and input_dtype == "float32":
-        spec = InputSpec(_side(height, path), _side(width, path), mean=_IMAGENET_MEAN, scale=_IMAGENET_SCALE)
+        spec = _input(height, width, path, _IMAGENET_MEAN, _IMAGENET_SCALE)
     elif spec is None:
-        spec = InputSpec(_side(height, path), _side(width, path), mean=(0.0,) * 3, scale=(1.0,) * 3)
+        spec = _input(height, width, path, (0.0,) * 3, (1.0,) * 3)
     file = file_spec(
         _bare(path),
         content,
@@ -127,6 +129,12 @@ def derive_onnx(
         input_quantisation=Quantisation(1.0, -128) if input_dtype == "int8" else None,
     )
     return Manifest(path.stem or "backbone", "unknown", f"ONNX file {path.name}", dim, spec, (file,))
+
+
+def _input(height: int | None, width: int | None, path: Path, mean: Channels, scale: Channels) -> InputSpec:
+    """Nothing in the file says how pictures were cut: the middle of a picture, undistorted, is the usual evaluation."""
+    sides = _side(height, path), _side(width, path)
+    return InputSpec(*sides, resize="shorter_side_then_centre_crop", resize_side=max(sides), mean=mean, scale=scale)
 
 
 def _side(length: int | None, path: Path) -> int:
