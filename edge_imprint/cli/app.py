@@ -1,0 +1,83 @@
+"""The Typer application and the one place where an exception becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from edge_imprint import __version__
+from edge_imprint.cli import demo, evaluate, forget, info, learn, output, plan, predict
+from edge_imprint.errors import EdgeImprintError
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Few-shot imprinting on the device: show a handful of pictures, say the name, recognise it from then on.
+
+    No gradients, no network connection, and never more memory than the budget
+    you set.
+
+    \b
+    Start here:
+      edge-imprint demo
+      edge-imprint learn mug mug1.jpg mug2.jpg --state robot.eimp
+      edge-imprint predict new.jpg --state robot.eimp
+    """
+    if version:
+        output.write(f"edge-imprint {__version__}\n")
+    elif context.invoked_subcommand is None:
+        output.write(context.get_help() + "\n")
+
+
+for _command in (demo, learn, predict, forget, info, plan, evaluate):
+    app.command(_command.__name__.rpartition(".")[2])(_command.command)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; whatever it raises becomes one line on standard error. See `edge_imprint.cli.main`."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # a closed stream is None, a captured one may lack the method
+            # File names need not be UTF-8; show what cannot be encoded instead of failing on it.
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = typer.main.get_command(app).main(args=words, prog_name="edge-imprint", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except EdgeImprintError as error:
+        return _fail(str(error))
+    except typer.Abort:
+        return 130
+    except OSError as error:
+        return _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+    except MemoryError:
+        return _fail("not enough memory for this; use smaller pictures or fewer at once")
+    except Exception as error:
+        return _fail(_explain(error, words))
+
+
+def _explain(error: Exception, words: list[str]) -> str:
+    """A wrong option or argument in Typer's words, or a defect of this program in one line."""
+    if hasattr(
+        error, "format_message"
+    ):  # Typer's base class for usage errors has had two homes; this is what they share
+        command = next((word for word in words if not word.startswith("-")), "")
+        known = command in {info.name for info in app.registered_commands}
+        return f"{error.format_message()} Try: edge-imprint {command + ' ' if known else ''}--help"
+    if sys.flags.dev_mode:
+        traceback.print_exc()
+    return f"internal error, please report it ({type(error).__name__}: {error}); PYTHONDEVMODE=1 shows where"
+
+
+def _fail(message: str) -> int:
+    output.warn(f"Error: {message}")
+    return 2

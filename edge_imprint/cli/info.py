@@ -1,0 +1,115 @@
+"""`edge-imprint info`."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge_imprint.cli import output
+from edge_imprint.cli.common import Json, size_text
+from edge_imprint.errors import StorageError
+
+
+def command(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            show_default=False,
+            help="A state file, a bundle folder, an .onnx or a .tflite file.",
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Say what a state file or a backbone holds; nothing is changed.
+
+    For a state file: classes with their shots and proxies, bytes of each part
+    and of the budget, the backbone it belongs to. For a bundle or a network
+    file: embedding length, input size, files, hashes.
+
+    \b
+    Examples:
+      edge-imprint info robot.eimp
+      edge-imprint info my-bundle/ --json
+    """
+    if not file.exists():
+        raise StorageError(
+            f"FILE must be a state file, a bundle folder, an .onnx or a .tflite file; no such file: {file}"
+        )
+    if file.is_dir() or file.name == "manifest.json" or file.suffix.lower() in (".onnx", ".tflite"):
+        _backbone(file.parent if file.name == "manifest.json" else file, as_json)
+    else:
+        _state(file, as_json)
+
+
+def _backbone(source: Path, as_json: bool) -> None:
+    from edge_imprint.backbones import load_backbone
+
+    facts = load_backbone(source).info()
+    if as_json:
+        output.write_json({"kind": "backbone", **facts})
+        return
+    shown = {name.replace("_", " "): value for name, value in facts.items() if name not in ("files", "size_bytes")}
+    shown["input size"] = " x ".join(str(side) for side in facts["input_size"])
+    shown["files"] = ", ".join(f"{name} ({size_text(size)})" for name, size in facts["files"].items())
+    output.write_facts({name: str(value) for name, value in shown.items()})
+
+
+def _state(path: Path, as_json: bool) -> None:
+    from edge_imprint import snapshot
+    from edge_imprint.head import ImprintHead
+
+    sections = snapshot.read(path)
+    head = ImprintHead.load(path)
+    with path.open("rb") as file:
+        major, minor = struct.unpack("<8xHH", file.read(12))
+    shots, proxies = head.shots_per_class(), head.proxies_per_class()
+    thresholds = head.thresholds()
+    facts: dict[str, Any] = {
+        "kind": "state",
+        "format": f"{major}.{minor}",
+        "dim": head.dim,
+        "classes": [{"label": label, "shots": shots[label], "proxies": proxies[label]} for label in shots],
+        "bytes_used": head.nbytes,
+        "budget": head.budget,
+        "file_bytes": path.stat().st_size,
+        "parts": {name: len(payload) for name, payload in sections.items()},
+        "false_accept_rate": head.false_accept_rate,
+        "thresholds": None if thresholds is None else {name: round(v, 6) for name, v in thresholds._asdict().items()},
+        "backbone": _note(head.backbone),
+    }
+    if as_json:
+        output.write_json(facts)
+        return
+    note = facts["backbone"]
+    output.write_facts(
+        {
+            "format": f"{facts['format']}, {size_text(facts['file_bytes'])} on disk",
+            "in use": f"{size_text(head.nbytes)} of {size_text(head.budget)}",
+            "parts": ", ".join(f"{name} {size_text(size)}" for name, size in facts["parts"].items()),
+            "embedding length": str(head.dim),
+            "false-accept rate": f"{head.false_accept_rate:g}",
+            "thresholds": "none before two classes"
+            if thresholds is None
+            else f"known from {thresholds.known:.3f}, unknown below {thresholds.unknown:.3f}",
+            "backbone": f"{note.get('name', 'not stored')} ({note.get('source', 'no source')})",
+            "backbone digest": note.get("digest", "not stored"),
+        }
+    )
+    output.write("\n")
+    rows = [(str(label), str(shots[label]), str(proxies[label])) for label in shots]
+    output.write_table(("class", "shots", "proxies"), rows)
+
+
+def _note(text: str | None) -> dict[str, str]:
+    """What a state says about its backbone: the digest and, after a space, what `Learner` adds as JSON."""
+    digest, _, rest = (text or "").partition(" ")
+    try:
+        added = json.loads(rest or "{}")
+    except ValueError:
+        added = {}
+    return {"digest": digest, **added} if digest and isinstance(added, dict) else {}
