@@ -1,0 +1,202 @@
+"""Real pictures and their embeddings: read from the zips of ../shared/data, embedded once, then cached."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks.errors import DataMissingError
+from edge_imprint.backbones import Backbone, load_backbone
+from edge_imprint.errors import EdgeImprintError
+
+ROOT = Path(__file__).resolve().parent.parent
+BATCH = 64
+PROBES = 8
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class BackboneSource:
+    """Where a backbone of the suites comes from: a file of the shared folder, or the embedded default."""
+
+    title: str
+    file: str | None
+    precision: str = "auto"
+
+
+BACKBONES = {
+    "mobilenet_v1_0.25_128": BackboneSource("MobileNetV1 0.25/128", "mobilenet_v1_0.25_128_quant.tflite"),
+    "mobilenet_v1_1.0_224": BackboneSource(
+        "MobileNetV1 1.0/224", "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"
+    ),
+    "default-float32": BackboneSource("default, float32", None, "float32"),
+    "default-int8": BackboneSource("default, int8", None, "int8"),
+}
+DEFAULT = ("default-float32", "default-int8")
+DATA_SETS = {"clothing_small": "clothing", "cifar10_subset": "CIFAR-10"}
+
+
+@dataclass(frozen=True)
+class EmbeddingSet:
+    """Embeddings of one data set: shots are drawn from `train`, accuracy is measured on `test`.
+
+    Embeddings are float32 of shape (n, dim), as the backbone gave them; labels are strings of shape (n,).
+    """
+
+    data: str
+    backbone: str
+    train: NDArray[np.float32]
+    train_labels: NDArray[np.str_]
+    test: NDArray[np.float32]
+    test_labels: NDArray[np.str_]
+
+    @property
+    def dim(self) -> int:
+        return int(self.train.shape[1])
+
+    @property
+    def classes(self) -> NDArray[np.str_]:
+        return np.unique(self.train_labels)
+
+
+class EmbeddingSource(Protocol):
+    """Whatever can hand out embeddings by name; tests use one of their own."""
+
+    def load(self, data: str, backbone: str) -> EmbeddingSet:
+        """Embeddings of a data set by a backbone.
+
+        Raises:
+            DataMissingError: one of the two is not on this machine.
+        """
+        ...
+
+
+class SharedEmbeddings:
+    """Embeddings made by the project's own backbones from the shared zips."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def load(self, data: str, backbone: str) -> EmbeddingSet:
+        """See `EmbeddingSource.load`."""
+        train, train_labels = self._split(data, "train", backbone)
+        test, test_labels = self._split(data, "test", backbone)
+        return EmbeddingSet(data, backbone, train, train_labels, test, test_labels)
+
+    def _split(self, data: str, split: Split, backbone: str) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+        pictures = Pictures(data, split)
+        network = backbone_of(backbone)
+        key = f"{backbone}-{network.digest[:16]}-{data}-{split}-{pictures.digest[:16]}.npz"
+        path = cache_folder() / "embeddings" / key
+        if path.is_file():
+            with np.load(path) as stored:
+                cached: NDArray[np.float32] = stored["X"]
+            if self._still_true(cached, pictures, network):
+                return cached, pictures.labels
+        made = self._embed(pictures, network, f"{BACKBONES[backbone].title}: {title_of(data)} {split}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
+        np.savez(temporary, X=made)
+        temporary.replace(path)
+        return made, pictures.labels
+
+    def _embed(self, pictures: Pictures, network: Backbone, text: str) -> NDArray[np.float32]:
+        starts = range(0, len(pictures), BATCH)
+        rows = [
+            network.embed(pictures.read(range(start, min(start + BATCH, len(pictures)))))
+            for start in track(starts, text, console=self.console)
+        ]
+        return np.concatenate(rows)
+
+    def _still_true(self, cached: NDArray[np.float32], pictures: Pictures, network: Backbone) -> bool:
+        """Whether today's code gives what the cache holds; digests do not see a change in the code."""
+        some = np.linspace(0, len(pictures) - 1, PROBES).astype(int)
+        fits = cached.shape == (len(pictures), network.dim)
+        return fits and np.array_equal(network.embed(pictures.read(some.tolist())), cached[some])
+
+
+class Pictures:
+    """One split of a zip, `<split>/<label>/*.jpg`, in the order of the names; nothing is unpacked to disk."""
+
+    def __init__(self, data: str, split: Split) -> None:
+        self.path = data_folder() / f"{data}.zip"
+        if not self.path.is_file():
+            raise DataMissingError(f"{self.path.name} is missing; set EDGE_IMPRINT_DATA to the folder that holds it")
+        self.digest = _sha256(self.path)
+        with zipfile.ZipFile(self.path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".jpg")]
+        self.names = sorted(name for name in names if name.startswith(f"{split}/"))
+        if not self.names:
+            raise DataMissingError(f"{self.path.name} holds no {split}/<label>/*.jpg; fetch the data set again")
+        self.labels: NDArray[np.str_] = np.array([name.split("/")[1] for name in self.names])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, indices: Sequence[int]) -> list[bytes]:
+        """JPEG bytes of the pictures at these places."""
+        with zipfile.ZipFile(self.path) as archive:
+            return [archive.read(self.names[index]) for index in indices]
+
+
+@cache
+def backbone_of(name: str) -> Backbone:
+    """Load one of `BACKBONES`, on one thread so that results and times compare.
+
+    Raises:
+        DataMissingError: its file or its runtime is not on this machine.
+    """
+    source = BACKBONES[name]
+    if source.file is not None:
+        path = data_folder() / "backbones" / source.file
+        if not path.is_file():
+            raise DataMissingError(f"{path.name} is missing; set EDGE_IMPRINT_DATA to the folder that holds backbones/")
+    try:
+        return load_backbone("default" if source.file is None else path, precision=source.precision, threads=1)
+    except EdgeImprintError as error:
+        # A reason is kept in results, which are published: no folders of this machine.
+        reason = str(error).replace(str(ROOT), ".").replace(str(data_folder()), "data")
+        raise DataMissingError(reason) from error
+
+
+def title_of(data: str) -> str:
+    """A data set's name in tables."""
+    return DATA_SETS.get(data, data)
+
+
+def data_folder() -> Path:
+    """Where the shared zips are: EDGE_IMPRINT_DATA, else ../shared/data next to the checkout."""
+    return Path(os.environ.get("EDGE_IMPRINT_DATA", ROOT.parent / "shared" / "data"))
+
+
+def cache_folder() -> Path:
+    """Where embeddings are kept between runs: EDGE_IMPRINT_CACHE, else ~/.cache/edge-imprint."""
+    return Path(os.environ.get("EDGE_IMPRINT_CACHE", Path.home() / ".cache" / "edge-imprint"))
+
+
+@cache
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def normalise(embeddings: NDArray[Any]) -> NDArray[np.float32]:
+    """Rows scaled to length 1, float32, shape (n, dim)."""
+    rows = embeddings.astype(np.float32)
+    scaled: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return scaled

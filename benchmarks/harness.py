@@ -1,0 +1,87 @@
+"""Fair timing: contestants interleaved in one process, warm-ups declared, runs too short to trust refused."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from benchmarks.errors import TooShortError
+
+MIN_REPEATS = 5
+MIN_SAMPLE_NS = 200_000
+"""A sample shorter than this is mostly clock and cache noise; several calls share one sample instead."""
+
+
+@contextmanager
+def quiet_gc() -> Iterator[None]:
+    """Keep the garbage collector out of the timed part, as `timeit` does."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def calls_per_sample(contestant: Callable[[], object], sample_ns: int) -> int:
+    """How often a contestant must be called for one sample to last at least `sample_ns`."""
+    calls = 1
+    while True:
+        elapsed = _time(contestant, calls)
+        if elapsed >= sample_ns:
+            return calls
+        calls = max(calls * 2, int(calls * sample_ns / max(elapsed, 1)))
+
+
+def interleave(
+    contestants: Mapping[str, Callable[[], object]],
+    *,
+    repeats: int,
+    warmups: int,
+    sample_ns: int = 2_000_000,
+) -> dict[str, list[float]]:
+    """Time each contestant in turn, A B A B ..., so that a slow minute of the machine hits all of them alike.
+
+    Args:
+        contestants: name to call without arguments.
+        repeats: samples per contestant, at least 5.
+        warmups: untimed samples per contestant beforehand.
+        sample_ns: least duration of one sample; calls are repeated inside a sample to reach it.
+
+    Returns:
+        Name to `repeats` samples, each in nanoseconds per call.
+
+    Raises:
+        TooShortError: fewer than 5 repeats, or samples under 0.2 ms.
+    """
+    if repeats < MIN_REPEATS:
+        raise TooShortError(f"at least {MIN_REPEATS} repeats are needed for quartiles; got {repeats}")
+    if sample_ns < MIN_SAMPLE_NS:
+        raise TooShortError(f"a sample must last at least {MIN_SAMPLE_NS} ns; got {sample_ns}")
+    samples: dict[str, list[float]] = {name: [] for name in contestants}
+    with quiet_gc():
+        calls = {name: calls_per_sample(call, sample_ns) for name, call in contestants.items()}
+        for name, call in contestants.items():
+            for _ in range(warmups):
+                _time(call, calls[name])
+        for _ in range(repeats):
+            for name, call in contestants.items():
+                samples[name].append(_time(call, calls[name]) / calls[name])
+    return samples
+
+
+def ratio(samples: Mapping[str, list[float]], of: str, to: str) -> float:
+    """Ratio of medians."""
+    return statistics.median(samples[of]) / statistics.median(samples[to])
+
+
+def _time(contestant: Callable[[], object], calls: int) -> int:
+    start = time.perf_counter_ns()
+    for _ in range(calls):
+        contestant()
+    return time.perf_counter_ns() - start

@@ -1,0 +1,29 @@
+"""One file per suite: `run(context, result)` measures, `tables(result)` gives README's Markdown."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Protocol, cast
+
+from benchmarks.context import Context
+from benchmarks.results import Result
+
+
+class Suite(Protocol):
+    """What a suite's module offers."""
+
+    def run(self, context: Context, result: Result) -> None:
+        """Measure; put measurements, targets and reasons for what was skipped into the result."""
+        ...
+
+    def tables(self, result: Result) -> dict[str, str]:
+        """Markdown tables by marker name: the suite's own name, or `suite.part`."""
+        ...
+
+
+SUITES = ("accuracy", "unknown", "latency", "memory", "imports", "kmeans_fit", "backbones")
+
+
+def load(name: str) -> Suite:
+    """The module of a suite named in `SUITES`."""
+    return cast(Suite, importlib.import_module(f"benchmarks.suites.{name}"))
