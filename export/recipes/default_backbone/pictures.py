@@ -1,4 +1,4 @@
-"""The recipe's pictures: Tiny ImageNet tiles, crops of whole ImageNet photographs, and the views that are cut from them.
+"""The recipe's pictures: Tiny ImageNet tiles, crops of whole ImageNet photographs, and the views cut from them.
 
 A *view* is a picture, or a crop box of one. Teacher and student look at the same view, each at its own resolution.
 """

@@ -54,7 +54,7 @@ class Views:
 
     @staticmethod
     def _targets(path: Path, mean: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Teacher embeddings centred on their mean and L2-normalised: only the direction from the mean says what is seen."""
+        """Teacher embeddings, centred on their mean and L2-normalised: what is seen is the direction from the mean."""
         raw = torch.from_numpy(np.load(path))
         centre = raw.float().mean(0) if mean is None else mean
         for start in range(0, len(raw), 10_000):
