@@ -11,7 +11,7 @@ ARGS ?=
 help: ## Say what there is
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/: .*## /\t/' | expand -t 12
 
-demo: $(VENV)/demo-installed ## Teach and recognise real pictures; writes demo-report/index.html
+demo: $(VENV)/demo-installed ## Teach and recognise real pictures; writes demo-report/report.html
 	$(BIN)/edge-imprint demo --out demo-report
 
 test: $(VENV)/all-installed ## The tests, under 15 minutes on two cores (ARGS="-k snapshot" chooses)

@@ -21,6 +21,7 @@ from edge_imprint.imprint.covariance import shrunk_covariance, whitening
 from edge_imprint.imprint.generation import GENERATORS
 from edge_imprint.imprint.normalization import NORMS, POST_NORMS
 
+FEW = load_digits()
 RAW = {"norm_pre": "none", "norm_post": "none", "norm_inf": "none"}
 
 
@@ -54,10 +55,10 @@ def test_presets_are_the_special_cases_of_the_design() -> None:
 
 def test_janson_is_the_nearest_centroid(split) -> None:
     X, y, Xt, _ = split
+    varies = (np.stack([X[y == digit].mean(axis=0) for digit in range(10)])[y] != X).any(axis=0)
+    X, Xt = X[:, varies], Xt[:, varies]  # scikit-learn warns about pixels that never change
     reference = NearestCentroid().fit(X, y)
-    np.testing.assert_array_equal(
-        ImprintClassifier.preset("janson").fit(X, y).predict(Xt), reference.predict(Xt)
-    )
+    np.testing.assert_array_equal(ImprintClassifier.preset("janson").fit(X, y).predict(Xt), reference.predict(Xt))
 
 
 def test_qi_is_the_cosine_to_the_mean_of_unit_shots(split) -> None:
@@ -74,14 +75,13 @@ def test_qi_is_the_cosine_to_the_mean_of_unit_shots(split) -> None:
 @pytest.mark.parametrize("m", [1, 5])
 def test_votes_by_inverse_distance_match_scikit_learn(split, metric: str, m: int) -> None:
     X, y, Xt, _ = split
+    Xt = Xt[:300]
     reference = KNeighborsClassifier(m, weights="distance", metric=metric, algorithm="brute").fit(X, y)
-    ours = ImprintClassifier(**RAW, gen="all", agg="m-nn", metric=metric, m=m, votes="inverse-distance").fit(
-        X, y
-    )
+    ours = ImprintClassifier(**RAW, gen="all", agg="m-nn", metric=metric, m=m, votes="inverse-distance").fit(X, y)
     expected = reference.predict_proba(Xt)
     # whole-number pixels make equal distances; such a query may have another m-th neighbour
     distances = np.sort(pairwise_distances(Xt, X, metric=metric), axis=1)
-    clear = np.diff(distances[:, : m + 1], axis=1).min(axis=1) > 1e-6
+    clear = distances[:, m] - distances[:, m - 1] > 1e-6
     assert clear.mean() > 0.7
     np.testing.assert_allclose(ours.decision_function(Xt)[clear], expected[clear], atol=2e-5)
     np.testing.assert_array_equal(ours.predict(Xt)[clear], reference.predict(Xt)[clear])
@@ -188,11 +188,10 @@ def test_labels_come_back_as_they_came(split) -> None:
     assert named.proxy_labels_.tolist() == sorted(words)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.randoms(use_true_random=False), st.sampled_from(["mean", "least-squares", "all"]))
 def test_the_order_of_the_shots_does_not_matter(random, gen: str) -> None:
-    data = load_digits()
-    X, y = data.data[:200].astype(np.float32), data.target[:200]
+    X, y = FEW.data[:200].astype(np.float32), FEW.target[:200]
     order = random.sample(range(200), 200)
     first = ImprintClassifier(gen=gen).fit(X, y).decision_function(X)
     second = ImprintClassifier(gen=gen).fit(X[order], y[order]).decision_function(X)

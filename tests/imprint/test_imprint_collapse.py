@@ -26,8 +26,8 @@ def test_closed_form_tells_the_right_within_class_covariance_from_the_wrong_ones
     between = radius**2
     assert nc1(X, y) == pytest.approx(within / between / 2, rel=1e-6)
     assert vci(X, y) == pytest.approx(1 - between / (between + within), rel=1e-6)
-    # Centred on the global mean, S_W would hold radius^2 as well; centred on class mean minus global mean (as a
-    # public implementation does), offset^2. Both are far from the truth here.
+    # Centred on the global mean, S_W would hold radius^2 as well; centred on class mean minus global mean, as
+    # one public implementation does, offset^2. Both are far from the truth here.
     about_global_mean = (within + radius**2) / between / 2
     assert nc1(X, y) != pytest.approx(about_global_mean, rel=0.5)
     if offset:
@@ -85,9 +85,7 @@ def test_bounds_shift_and_linear_maps() -> None:
     rng = np.random.default_rng(1)
     mix = rng.normal(size=(20, 20))
     assert nc1(X + 50, y) == pytest.approx(nc1(X, y), rel=1e-4)
-    assert vci(X @ mix, y) == pytest.approx(
-        vci(X, y), rel=1e-3
-    )  # invariant; the map's condition costs digits
+    assert vci(X @ mix, y) == pytest.approx(vci(X, y), rel=1e-3)  # invariant; the map's condition costs digits
     assert nc1(7 * X, y) == pytest.approx(nc1(X, y), rel=1e-5)
     assert 0 < vci(X, y) < 1
     collapsed = np.stack([X[y == c].mean(axis=0) for c in y])

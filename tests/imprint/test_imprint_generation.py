@@ -34,9 +34,7 @@ def make(shots: list[np.ndarray], gen: str, k: int = 4, seed: int = 0):
 
 
 def test_mean(shots: list[np.ndarray]) -> None:
-    np.testing.assert_allclose(
-        make(shots, "mean").vectors, [own.mean(axis=0) for own in shots], rtol=1e-6, atol=1e-6
-    )
+    np.testing.assert_allclose(make(shots, "mean").vectors, [own.mean(axis=0) for own in shots], rtol=1e-6, atol=1e-6)
 
 
 def test_kmeans_uses_the_class_alone(shots: list[np.ndarray]) -> None:
@@ -84,9 +82,7 @@ def test_farthest_point_never_repeats_a_row_even_among_copies() -> None:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_least_squares_is_ridge_regression_on_scaled_one_hot_targets(
-    shots: list[np.ndarray], bias: bool
-) -> None:
+def test_least_squares_is_ridge_regression_on_scaled_one_hot_targets(shots: list[np.ndarray], bias: bool) -> None:
     uneven = [own[: 20 + 12 * digit] for digit, own in enumerate(shots)]
     X = np.concatenate(uneven).astype(np.float64)
     n = len(X)
@@ -125,9 +121,7 @@ def test_k_least_squares_is_least_squares_on_clusters(shots: list[np.ndarray]) -
         clusters += [own[labels == label] for label in range(3)]
     np.testing.assert_array_equal(made.vectors, least_squares(clusters)[0])
     assert made.owners.tolist() == np.repeat(np.arange(10), 3).tolist()
-    np.testing.assert_array_equal(
-        make(shots, "k-least-squares", k=1).vectors, make(shots, "least-squares").vectors
-    )
+    np.testing.assert_array_equal(make(shots, "k-least-squares", k=1).vectors, make(shots, "least-squares").vectors)
 
 
 @pytest.mark.parametrize("gen", ["least-squares", "k-least-squares"])

@@ -37,9 +37,7 @@ def test_the_reported_inertia_and_labels_are_those_of_the_centres(digits: np.nda
     # float32 products of 64 numbers against float64 differences
     assert result.inertia == pytest.approx(inertia(digits, result.centres), rel=1e-4)
     for label in range(10):
-        np.testing.assert_allclose(
-            digits[result.labels == label].mean(axis=0), result.centres[label], atol=0.05
-        )
+        np.testing.assert_allclose(digits[result.labels == label].mean(axis=0), result.centres[label], atol=0.05)
 
 
 def test_started_from_the_same_rows_it_ends_where_scikit_learn_ends(digits: np.ndarray) -> None:
@@ -85,9 +83,7 @@ def test_k_at_least_n_returns_the_shots() -> None:
         assert kmedoids(X, k, np.random.default_rng(0)).tolist() == [0, 1, 2]
 
 
-shots = arrays(
-    np.float32, st.tuples(st.integers(1, 40), st.integers(1, 4)), elements=st.floats(-8, 8, width=16)
-)
+shots = arrays(np.float32, st.tuples(st.integers(1, 40), st.integers(1, 4)), elements=st.floats(-8, 8, width=16))
 
 
 @settings(max_examples=60, deadline=None)

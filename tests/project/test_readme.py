@@ -1,0 +1,125 @@
+"""README.md is executed: its Python runs and prints what it says, its commands and options exist."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    """A fenced block of a Markdown file."""
+
+    language: str
+    text: str
+    line: int
+
+
+def blocks(markdown: str) -> list[Block]:
+    return [
+        Block(found[1], found[2], markdown.count("\n", 0, found.start(2)) + 1)
+        for found in FENCE.finditer(markdown)
+    ]
+
+
+def execute(found: list[Block], name: str) -> None:
+    """Run the Python blocks in one namespace; what each prints is compared with an output block after it."""
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for block, after in zip(found, [*found[1:], Block("", "", 0)], strict=True):
+        if block.language not in ("python", "py"):
+            continue
+        printed = io.StringIO()
+        code = compile("\n" * (block.line - 1) + block.text, name, "exec")
+        with contextlib.redirect_stdout(printed):
+            exec(code, namespace)
+        if after.language in ("text", "output"):
+            same = doctest.OutputChecker().check_output(after.text, printed.getvalue(), doctest.ELLIPSIS)
+            assert same, f"{name}:{after.line} says\n{after.text}\nand the code prints\n{printed.getvalue()}"
+
+
+def commands(found: list[Block]) -> list[tuple[int, list[str]]]:
+    """The words of each command line in the console blocks, with its line; outputs are left out."""
+    result = []
+    for block in found:
+        if block.language not in ("console", "bash", "sh", "shell"):
+            continue
+        lines = block.text.replace("\\\n", "  ").splitlines()
+        prompts = any(line.startswith("$ ") for line in lines)
+        for number, line in enumerate(lines):
+            if line.startswith("$ ") or (not prompts and line.strip()):
+                result.append((block.line + number, shlex.split(line.removeprefix("$ "), comments=True)))
+    return result
+
+
+@pytest.fixture(scope="module")
+def readme() -> list[Block]:
+    text = README.read_text()
+    if not text.strip():
+        pytest.skip("README.md is still empty")
+    return blocks(text)
+
+
+def test_executing_blocks_catches_a_wrong_output():
+    good = blocks("```python\nx = 2\n```\nthen\n```python\nprint(x, 0.5)\n```\n\n```text\n2 0...\n```\n")
+    execute(good, "good.md")
+    with pytest.raises(AssertionError, match=r"bad\.md:9 says\n *3"):
+        execute([*good[:2], Block("text", "3\n", 9)], "bad.md")
+    with pytest.raises(NameError):
+        execute(good[1:], "missing.md")
+
+
+def test_command_lines_are_found():
+    text = "```console\n$ make demo  # first\nwritten\n$ edge-imprint learn mug \\\n  a.jpg --state k\n```\n"
+    assert commands(blocks(text)) == [
+        (2, ["make", "demo"]),
+        (4, ["edge-imprint", "learn", "mug", "a.jpg", "--state", "k"]),
+    ]
+
+
+def test_readme_python_runs_and_prints_what_it_says(readme, tmp_path, monkeypatch):
+    assert any(block.language in ("python", "py") for block in readme), "README.md shows no Python"
+    monkeypatch.chdir(tmp_path)
+    execute(readme, "README.md")
+
+
+def test_readme_commands_exist(readme):
+    found = commands(readme)
+    assert found, "README.md shows no command"
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    helps: dict[str, str] = {}
+    for line, words in found:
+        if words[0] == "make":
+            wanted = {word for word in words[1:] if "=" not in word}
+            assert wanted <= targets, f"README.md:{line}: make has no target {wanted - targets}"
+        if words[0] != "edge-imprint":
+            continue
+        command = words[1] if len(words) > 1 and not words[1].startswith("-") else ""
+        if command not in helps:
+            argv = [sys.executable, "-m", "edge_imprint.cli", *filter(None, [command]), "--help"]
+            done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
+            assert done.returncode == 0, f"README.md:{line}: {shlex.join(words)}: {done.stderr}"
+            helps[command] = done.stdout
+        for word in words[1:]:
+            option = word.partition("=")[0]
+            if option.startswith("--"):
+                assert option in helps[command], f"README.md:{line}: {command} has no option {option}"
+
+
+def test_readme_links_lead_somewhere(readme):
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", README.read_text())
+    local = [target for target in targets if "://" not in target and not target.startswith("mailto:")]
+    missing = [target for target in local if not (ROOT / target).exists()]
+    assert not missing, f"README.md links to files that do not exist: {missing}"
