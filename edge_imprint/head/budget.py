@@ -47,18 +47,20 @@ class Layout:
 
     dim: int
     budget: int
-    undo: bool = True
+    undo: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse a dimension or a budget that no class fits into."""
         if isinstance(self.dim, bool) or not hasattr(self.dim, "__index__") or not 1 <= self.dim <= MAX_DIM:
             raise ShapeError(f"dim is the embedding's length, 1 to {MAX_DIM}; got {self.dim!r}")
         object.__setattr__(self, "dim", self.dim.__index__())
+        if self.undo is None:
+            object.__setattr__(self, "undo", 4 * self._journal <= self.budget)
         if self.max_classes < 1:
             least = self.budget - self.pool_bytes + self.slot_bytes + RECORD_BYTES
             raise BudgetError(
                 f"a budget must hold at least one class, {least} bytes at dim={self.dim}; got {self.budget}. "
-                f"Give budget={least} or more, a smaller dim, or undo=False"
+                f"Give budget={least} or more, a smaller dim{', or undo=False' if self.undo else ''}"
             )
 
     @property
@@ -77,9 +79,13 @@ class Layout:
         return 3 * freed + 1
 
     @property
+    def _journal(self) -> int:
+        return HEADER_BYTES + RECORD_BYTES + self.journal_slots * self.slot_bytes
+
+    @property
     def journal_bytes(self) -> int:
         """Bytes kept for `undo`."""
-        return HEADER_BYTES + RECORD_BYTES + self.journal_slots * (4 + self.slot_bytes) if self.undo else 0
+        return self._journal if self.undo else 0
 
     @property
     def pool_bytes(self) -> int:
@@ -120,14 +126,14 @@ class Plan:
         return asdict(self)
 
 
-def plan(dim: int, budget: int | str, classes: int | None = None, *, undo: bool = True) -> Plan:
+def plan(dim: int, budget: int | str, classes: int | None = None, *, undo: bool | None = None) -> Plan:
     """Say beforehand what fits into a budget.
 
     Args:
         dim: length of an embedding.
         budget: bytes, or text such as "64KB".
         classes: how many classes will be taught; the most that fit when None.
-        undo: keep room for undoing the last shot.
+        undo: keep room for undoing the last shot; None keeps it where it takes at most a quarter of the budget.
 
     Raises:
         BudgetError: the budget cannot be read or holds no class.
@@ -136,7 +142,7 @@ def plan(dim: int, budget: int | str, classes: int | None = None, *, undo: bool 
 
     >>> p = plan(dim=256, budget="16KB", classes=10)
     >>> p.proxies, p.max_classes, p.used_bytes <= p.budget
-    (24, 23, True)
+    (22, 21, True)
     """
     layout = Layout(dim, parse_budget(budget), undo)
     wanted = layout.max_classes if classes is None else classes

@@ -28,7 +28,7 @@ def sections(head: ImprintHead, backbone: str | None) -> dict[str, bytes]:
     """The head's state: configuration, counters, class records and slots, column by column."""
     arena = head._arena
     n, classes = arena.n_slots, arena.n_classes
-    undo = int(arena.layout.undo)
+    undo = int(bool(arena.layout.undo))
     config = (head.dim, head.budget, head._false_accept_ppm, head.max_proxies, head.shrinkage, undo)
     numbers = zip(*(field[:classes].tolist() for field in _record_fields(arena)), strict=True)
     records = [_RECORD.pack(encode_label(k), *v) for k, v in zip(head._labels, numbers, strict=True)]

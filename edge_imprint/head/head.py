@@ -31,7 +31,7 @@ class ImprintHead:
         false_accept_rate: share of pictures of never-shown things that may pass as known, 0.001 to 0.5.
         max_proxies: proxies that one class may have, its mean included, 1 to 256.
         shrinkage: kappa, 1 to 4,095: how many shots the class mean weighs in each proxy.
-        undo: keep room for taking the last shot back.
+        undo: keep room for taking the last shot back; None keeps it where it takes at most a quarter of the budget.
 
     Raises:
         BudgetError: the budget cannot be read or holds no class.
@@ -53,7 +53,7 @@ class ImprintHead:
         false_accept_rate: float = 0.05,
         max_proxies: int = 21,
         shrinkage: int = 20,
-        undo: bool = True,
+        undo: bool | None = None,
     ) -> None:
         self._options = check_options(method, max_proxies, shrinkage)
         self._false_accept_ppm = false_accept_ppm(false_accept_rate)
@@ -163,6 +163,8 @@ class ImprintHead:
         Raises:
             NotTaughtError: there is nothing to undo: no shot yet, or a forget, merge, load or undo came after it.
         """
+        if not self._arena.layout.undo:
+            raise NotTaughtError("this head's budget has no room for undo. Make it with undo=True, or forget the class")
         if not self._arena.can_undo:
             raise NotTaughtError(
                 "undo takes back one shot, directly after it was learnt; there is none. Use forget to remove a class"

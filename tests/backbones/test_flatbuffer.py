@@ -47,9 +47,7 @@ def test_the_embedding_is_found_by_itself(shared_data: Path, name: str) -> None:
 @pytest.mark.parametrize("kernels", ["AUTO", "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "BUILTIN_REF"])
 @pytest.mark.parametrize("name", EMBEDDINGS)
 def test_a_cut_file_gives_the_inner_tensor_bit_for_bit(shared_data: Path, name: str, kernels: str) -> None:
-    litert = pytest.importorskip(
-        "ai_edge_litert.interpreter", reason="needs LiteRT: pip install edge-imprint[tflite]"
-    )
+    litert = pytest.importorskip("ai_edge_litert.interpreter", reason="needs LiteRT: pip install edge-imprint[tflite]")
     content, graph = network(shared_data, name)
     tensor = find_embedding(graph, name)
     shorter = cut(content, graph, tensor)
@@ -86,9 +84,7 @@ def test_a_cut_file_gives_the_inner_tensor_bit_for_bit(shared_data: Path, name: 
 
 
 def test_names_and_operators_are_those_the_runtime_sees(shared_data: Path) -> None:
-    litert = pytest.importorskip(
-        "ai_edge_litert.interpreter", reason="needs LiteRT: pip install edge-imprint[tflite]"
-    )
+    litert = pytest.importorskip("ai_edge_litert.interpreter", reason="needs LiteRT: pip install edge-imprint[tflite]")
     for name in EMBEDDINGS:
         content, graph = network(shared_data, name)
         interpreter = litert.Interpreter(model_content=content)

@@ -78,15 +78,11 @@ def test_exif_orientation_is_applied_exactly_once(orientation: int, kind: str) -
     once = load_image(content)
     assert once.size == (32, 16)
     assert np.abs(np.asarray(once).astype(int) - upright).max() < 12  # JPEG loss
-    assert np.array_equal(np.asarray(load_image(once)), np.asarray(once)), (
-        "loading again must not turn it again"
-    )
+    assert np.array_equal(np.asarray(load_image(once)), np.asarray(once)), "loading again must not turn it again"
 
 
 def test_damaged_exif_does_no_harm() -> None:
-    content = encoded(
-        Image.fromarray(picture()), "JPEG", exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff garbage"
-    )
+    content = encoded(Image.fromarray(picture()), "JPEG", exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff garbage")
     assert load_image(content).size == (20, 12)
 
 
@@ -238,17 +234,10 @@ def test_a_phones_multi_picture_jpeg_gives_its_main_picture() -> None:
 
 def png_header(width: int, height: int) -> bytes:
     def chunk(name: bytes, payload: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(payload)) + name + payload + struct.pack(">I", zlib.crc32(name + payload))
-        )
+        return struct.pack(">I", len(payload)) + name + payload + struct.pack(">I", zlib.crc32(name + payload))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b""))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("size", [(8193, 8192), (10000, 10000), (30000, 30000), (2**31 - 1, 2**31 - 1)])

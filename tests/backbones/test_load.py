@@ -28,6 +28,7 @@ MakeBundle = Callable[..., Path]
 MakeNetwork = Callable[..., bytes]
 PICTURE = np.random.default_rng(7).integers(0, 256, (50, 70, 3)).astype(np.uint8)
 OTHER = PICTURE[::-1].copy()
+MIDDLE = {"resize": "shorter_side_then_centre_crop", "resize_side": 32}
 UNCHANGED = {"mean": (0.0,) * 3, "scale": (1.0,) * 3}
 
 
@@ -35,7 +36,8 @@ def expected(network: bytes, spec: InputSpec) -> np.ndarray:
     """The embedding by hand: Pillow, numpy and a session of our own."""
     import onnxruntime
 
-    small = Image.fromarray(PICTURE).resize((spec.width, spec.height), Image.Resampling.BILINEAR)
+    middle = None if spec.resize == "squash" else (10, 0, 60, 50)
+    small = Image.fromarray(PICTURE).resize((spec.width, spec.height), Image.Resampling.BILINEAR, box=middle)
     real = (np.asarray(small, np.float32) - np.float32(spec.mean)) * np.float32(spec.scale)
     session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
     return session.run(None, {"image": real.transpose(2, 0, 1)[None]})[0]
@@ -84,9 +86,7 @@ def test_float32_and_int8_are_two_functions(make_bundle: MakeBundle) -> None:
     assert load_backbone(make_bundle("retrained", seed=1), precision="int8").digest != small.digest
 
 
-@pytest.mark.parametrize(
-    "thing", ["a.jpg", b"bytes", PICTURE, Image.fromarray(PICTURE), Path("a.jpg"), None, 3]
-)
+@pytest.mark.parametrize("thing", ["a.jpg", b"bytes", PICTURE, Image.fromarray(PICTURE), Path("a.jpg"), None, 3])
 def test_a_single_picture_is_told_to_be_a_list(make_bundle: MakeBundle, thing: object) -> None:
     with pytest.raises(ImageError, match=r"Use embed\(\[picture\]\)"):
         load_backbone(make_bundle()).embed(thing)  # type: ignore[arg-type]
@@ -138,7 +138,7 @@ def test_a_single_onnx_gets_imagenet_preprocessing(make_network: MakeNetwork, tm
     network = make_network(3)
     path = write(tmp_path / "strange näme (1).onnx", network)
     backbone = load_backbone(path)
-    spec = InputSpec(32, 32, mean=(123.675, 116.28, 103.53), scale=(1 / 58.395, 1 / 57.12, 1 / 57.375))
+    spec = InputSpec(32, 32, **MIDDLE, mean=(123.675, 116.28, 103.53), scale=(1 / 58.395, 1 / 57.12, 1 / 57.375))
     assert backbone.dim == 16
     assert np.array_equal(backbone.embed([PICTURE]), expected(network, spec))
     plain = InputSpec(32, 32)
@@ -161,10 +161,10 @@ def test_every_kind_of_onnx_input_and_output(
     shift = 128.0 if dtype == "int8" else 0.0
     plain = load_backbone(
         write(tmp_path / "plain.onnx", make_network(4)),
-        preprocessing=InputSpec(32, 32, mean=(shift,) * 3, scale=(1.0,) * 3),
+        preprocessing=InputSpec(32, 32, **MIDDLE, mean=(shift,) * 3, scale=(1.0,) * 3),
     )
     network = make_network(4, layout=layout, dtype=dtype, pooled=pooled, batch="n")
-    spec = InputSpec(32, 32, **UNCHANGED) if dtype == "float32" else None
+    spec = InputSpec(32, 32, **MIDDLE, **UNCHANGED) if dtype == "float32" else None
     backbone = load_backbone(write(tmp_path / "other.onnx", network), preprocessing=spec)
     reference = plain.embed([PICTURE, OTHER])
     # Sums of about a hundred products of a few hundred each, in another order: 1e-5 of the largest.
@@ -213,9 +213,7 @@ def test_files_that_are_no_backbones(make_network: MakeNetwork, tmp_path: Path) 
             load_backbone(wrong)  # type: ignore[arg-type]
 
 
-def test_arguments_outside_their_choices(
-    make_bundle: MakeBundle, make_network: MakeNetwork, tmp_path: Path
-) -> None:
+def test_arguments_outside_their_choices(make_bundle: MakeBundle, make_network: MakeNetwork, tmp_path: Path) -> None:
     folder = make_bundle()
     path = write(tmp_path / "a.onnx", make_network())
     for source, keywords, message in [
@@ -278,9 +276,7 @@ def test_a_missing_runtime_names_the_extra(
         f"try: load_backbone({str(path)!r})\n"
         "except MissingRuntimeError as error: print(error)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert f"pip install edge-imprint[{extra}]" in done.stdout
     assert done.stderr == ""
     assert issubclass(MissingRuntimeError, ImportError)
@@ -292,7 +288,5 @@ def test_importing_the_package_loads_no_runtime_and_no_pillow() -> None:
         "print([m for m in ('PIL', 'onnxruntime', 'ai_edge_litert', 'tflite_runtime', 'tensorflow') if m in "
         "sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"

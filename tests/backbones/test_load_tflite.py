@@ -37,6 +37,13 @@ def photographs(shared_data: Path) -> list[bytes]:
         return [archive.read(name) for name in names[:3]]
 
 
+def middle(image: Image.Image, side: int) -> np.ndarray:
+    """The largest square in the middle, resized."""
+    edge = min(image.size)
+    left, top = (image.width - edge) / 2, (image.height - edge) / 2
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + edge, top + edge)))
+
+
 @pytest.mark.parametrize(
     ("name", "dim", "side", "low", "high"),
     [
@@ -66,12 +73,7 @@ def test_real_tflite_classifiers_become_backbones(
     whole = Interpreter(model_path=str(tflite / f"{name}.tflite"))
     whole.allocate_tensors()
     if whole.get_input_details()[0]["dtype"] != np.float32:
-        small = np.stack(
-            [
-                np.asarray(Image.open(io.BytesIO(p)).convert("RGB").resize((side, side), 2))
-                for p in photographs
-            ]
-        )
+        small = np.stack([middle(Image.open(io.BytesIO(p)).convert("RGB"), side) for p in photographs])
         fed = small if backbone.file.dtype == "uint8" else (small.astype(np.int16) - 128).astype(np.int8)
         assert np.array_equal(backbone.prepare(photographs), fed)
     steps = embeddings.astype(np.float64) / stored.scale
@@ -108,9 +110,7 @@ def test_a_tflite_classifier_inside_a_bundle(tflite: Path, tmp_path: Path) -> No
     bundled = load_backbone(tmp_path / "b")
     assert bundled.digest == raw.digest
     assert np.array_equal(bundled.embed([PICTURE]), raw.embed([PICTURE]))
-    wrong = dataclasses.replace(
-        manifest, files=(dataclasses.replace(file, input_quantisation=Quantisation(1.0, 0)),)
-    )
+    wrong = dataclasses.replace(manifest, files=(dataclasses.replace(file, input_quantisation=Quantisation(1.0, 0)),))
     write_bundle(tmp_path / "w", wrong, {"b.tflite": path.read_bytes()})
     with pytest.raises(BundleError, match=r"input_quantisation of .* must be the file's own"):
         load_backbone(tmp_path / "w")
@@ -128,9 +128,7 @@ def test_onnx_and_tflite_in_one_bundle(tflite: Path, make_network: MakeNetwork, 
         dtype="float32",
         embedding="embedding",
     )
-    tflite_file = dataclasses.replace(
-        vww.file, name="b.tflite", embedding="model/dense/MatMul;model/dense/BiasAdd"
-    )
+    tflite_file = dataclasses.replace(vww.file, name="b.tflite", embedding="model/dense/MatMul;model/dense/BiasAdd")
     manifest = Manifest("both", "CC0-1.0", "both", 2, vww.manifest.input, (onnx_file, tflite_file))
     contents = {"b.onnx": network, "b.tflite": (tflite / "vww_96_int8.tflite").read_bytes()}
     write_bundle(tmp_path / "b", manifest, contents)

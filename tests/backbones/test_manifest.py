@@ -110,9 +110,7 @@ def test_what_is_no_manifest_at_all(text: str) -> None:
 def test_digest_follows_what_changes_the_numbers_and_nothing_else() -> None:
     digest = MANIFEST.digest(FILE)
     assert len(digest) == 64
-    renamed = dataclasses.replace(
-        MANIFEST, name="other", licence="MIT", description="x", base_statistics=None
-    )
+    renamed = dataclasses.replace(MANIFEST, name="other", licence="MIT", description="x", base_statistics=None)
     assert renamed.digest(dataclasses.replace(FILE, name="c.tflite")) == digest
     seen = {digest}
     for change in (

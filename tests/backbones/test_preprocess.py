@@ -17,9 +17,7 @@ PICTURE = RNG.integers(0, 256, (60, 80, 3)).astype(np.uint8)
 
 def test_float_values_are_pillow_bilinear_minus_mean_times_scale() -> None:
     spec = InputSpec(24, 32, mean=(123.675, 116.28, 103.53), scale=(0.017, 0.018, 0.019))
-    small = np.asarray(Image.fromarray(PICTURE).resize((32, 24), Image.Resampling.BILINEAR)).astype(
-        np.float64
-    )
+    small = np.asarray(Image.fromarray(PICTURE).resize((32, 24), Image.Resampling.BILINEAR)).astype(np.float64)
     expected = (small - spec.mean) * spec.scale
     nhwc = Preprocessor(spec, layout="nhwc", dtype="float32")([PICTURE])
     nchw = Preprocessor(spec, layout="nchw", dtype="float32")([PICTURE, PICTURE])
@@ -52,12 +50,8 @@ def test_bgr_swaps_channels_before_mean_and_scale() -> None:
 def test_centre_crop_takes_the_middle_square(shape: tuple[int, int]) -> None:
     """A picture whose value is its own coordinate shows which part of it is left."""
     rows, columns = np.mgrid[: shape[0], : shape[1]]
-    coordinates = np.stack([rows * 255 // max(shape), columns * 255 // max(shape), rows * 0], -1).astype(
-        np.uint8
-    )
-    spec = InputSpec(
-        24, 24, resize="shorter_side_then_centre_crop", resize_side=30, mean=(0.0,) * 3, scale=(1.0,) * 3
-    )
+    coordinates = np.stack([rows * 255 // max(shape), columns * 255 // max(shape), rows * 0], -1).astype(np.uint8)
+    spec = InputSpec(24, 24, resize="shorter_side_then_centre_crop", resize_side=30, mean=(0.0,) * 3, scale=(1.0,) * 3)
     out = Preprocessor(spec, layout="nhwc", dtype="float32")([coordinates])[0]
     side = min(shape) * 24 / 30
     for axis in (0, 1):
@@ -69,9 +63,7 @@ def test_centre_crop_takes_the_middle_square(shape: tuple[int, int]) -> None:
 
 def test_crop_agrees_with_resizing_first() -> None:
     smooth = np.asarray(Image.fromarray(PICTURE[:6, :8]).resize((400, 300), Image.Resampling.BICUBIC))
-    spec = InputSpec(
-        96, 96, resize="shorter_side_then_centre_crop", resize_side=120, mean=(0.0,) * 3, scale=(1.0,) * 3
-    )
+    spec = InputSpec(96, 96, resize="shorter_side_then_centre_crop", resize_side=120, mean=(0.0,) * 3, scale=(1.0,) * 3)
     ours = Preprocessor(spec, layout="nhwc", dtype="float32")([smooth])[0]
     theirs = Image.fromarray(smooth).resize((160, 120), Image.Resampling.BILINEAR).crop((32, 12, 128, 108))
     # Only the outermost pixels differ: their filter looks past the crop's edge, ours does not.

@@ -36,9 +36,7 @@ def test_a_runtime_that_imports_but_cannot_construct_is_passed_over(
     monkeypatch.setattr(tflite, "RUNTIMES", (broken, *tflite.RUNTIMES))
     assert load_backbone(vww).info()["runtime"] == "ai-edge-litert"
     monkeypatch.setattr(tflite, "RUNTIMES", (broken,))
-    with pytest.raises(
-        MissingRuntimeError, match=r"tried tflite-runtime: CreateWrapper.*edge-imprint\[tflite\]"
-    ):
+    with pytest.raises(MissingRuntimeError, match=r"tried tflite-runtime: CreateWrapper.*edge-imprint\[tflite\]"):
         load_backbone(vww)
 
 
