@@ -101,6 +101,20 @@ def test_folding_batch_norm_changes_no_answer(recipe):
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
 
 
+def test_whitening_evens_out_the_scatter_within_classes(recipe):
+    import export
+
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 4000)
+    scatter = np.diag([9.0, 1.0, 0.1, 0.1])
+    embeddings = (10 * rng.normal(size=(5, 4)))[labels] + rng.normal(size=(4000, 4)) @ scatter
+    whitening = export.within_class_whitening(embeddings, labels)
+    np.testing.assert_allclose(whitening, whitening.T, atol=1e-6)
+    # (variance / mean variance + 1)^(-1/2) for variances 81, 1, 0.01, 0.01; 4,000 shots leave about 2 %.
+    expected = 1 / np.sqrt(np.array([81, 1, 0.01, 0.01]) / 20.505 + 1)
+    np.testing.assert_allclose(np.diag(whitening), expected, rtol=0.05)
+
+
 @pytest.mark.slow
 def test_the_last_step_writes_a_bundle_that_runs(recipe, tmp_path):
     from network import Backbone
@@ -114,6 +128,12 @@ def test_the_last_step_writes_a_bundle_that_runs(recipe, tmp_path):
             blob = io.BytesIO()
             Image.fromarray(photograph).save(blob, "JPEG", quality=95)
             archive.writestr(f"{i:02}.jpg", blob.getvalue())
+    with zipfile.ZipFile(tmp_path / "tiny_imagenet_200.zip", "w") as archive:
+        for i in range(22):  # two more than are held out
+            colours = rng.integers(0, 255, (20, 25, 3), np.uint8)
+            blob = io.BytesIO()
+            Image.fromarray(colours.repeat(64, 0).repeat(64, 1)).save(blob, "WEBP", quality=50)
+            archive.writestr(f"train/n{i:02}.webp", blob.getvalue())
     torch.manual_seed(0)
     network = Backbone()
     for _ in range(20):

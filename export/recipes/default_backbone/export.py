@@ -2,9 +2,10 @@
 
     python export.py --data ../../../../shared/data --work /tmp/backbone --out ../../../edge_imprint/backbones/default
 
-Batch norm is folded into the convolutions, and the mean embedding of the 1,000 calibration photographs into the last
-bias, so that cosines compare what differs between pictures. int8 is QDQ with 7-bit weights per channel: with 8 bits,
-x86 processors without VNNI saturate and would give other embeddings than ARM.
+Batch norm is folded into the convolutions. Into the last layer goes what makes cosines compare what matters: the mean
+embedding of the 1,000 calibration photographs is subtracted, and directions in which pictures of one class differ are
+shortened (within-class whitening, measured on every fifth training tile). int8 is QDQ with 7-bit weights per channel:
+with 8 bits, x86 processors without VNNI saturate and would give other embeddings than ARM.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ import torch
 from network import Backbone, parameters
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from PIL import Image
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from train import HELD_OUT, SEED
 
 from edge_imprint.backbones.bundle import file_spec, write_bundle
 from edge_imprint.backbones.manifest import Manifest
@@ -56,6 +59,26 @@ def fold_batch_norm(network: nn.Module) -> None:
                 if isinstance(child[i], nn.Conv2d) and isinstance(child[i + 1], nn.BatchNorm2d):
                     child[i] = fuse_conv_bn_eval(child[i], child[i + 1])
                     child[i + 1] = nn.Identity()
+
+
+def within_class_whitening(embeddings: Pictures, labels: NDArray[np.int64]) -> Pictures:
+    """(S_W / mean variance + I)^(-1/2), S_W the covariance about each class's own mean: (dim, dim), symmetric.
+
+    The identity keeps directions with little variance from being blown up. Of the weights 0.1, 0.3, 1 and 3 for it, and
+    of no whitening, 1 was best on the held-out classes.
+    """
+    own = np.stack([embeddings[labels == c].mean(0) for c in range(labels.max() + 1)])
+    scattered = (embeddings - own[labels]).astype(np.float64)
+    variances, directions = np.linalg.eigh(scattered.T @ scattered / len(scattered))
+    return ((directions / np.sqrt(variances / variances.mean() + 1)) @ directions.T).astype(np.float32)
+
+
+def training_tiles(data: Path, work: Path) -> tuple[list[Image.Image], NDArray[np.int64]]:
+    """Every fifth tile of the classes that were trained on, with labels from 0 on."""
+    tiles, labels, wnids = pictures.load_tiles(data / "tiny_imagenet_200.zip", work)
+    held_out = np.random.default_rng(SEED).permutation(len(wnids))[:HELD_OUT]
+    kept = np.flatnonzero(~np.isin(labels, held_out))[::5]
+    return [Image.fromarray(tiles[i]) for i in kept], np.unique(labels[kept], return_inverse=True)[1]
 
 
 @torch.no_grad()
@@ -146,8 +169,12 @@ def main() -> None:
     network.load_state_dict({k.removeprefix("module."): v for k, v in trained["backbone"].items()})
     network.eval()
     fold_batch_norm(network)
+    tiles, labels = training_tiles(args.data, args.work)
+    whitening = torch.from_numpy(within_class_whitening(embed(network, prepare(tiles)), labels))
     with torch.no_grad():
         network.embed.bias -= torch.from_numpy(embed(network, photographs).mean(0))
+        network.embed.bias.copy_(whitening @ network.embed.bias)
+        network.embed.weight.copy_(whitening @ network.embed.weight)
     embeddings = embed(network, photographs)
     float32 = to_onnx(network)
     int8 = to_int8(float32, photographs[: args.calibration])
