@@ -81,7 +81,7 @@ def command(
         output.write(
             f"Learnt {label} from {_count(len(pictures), 'picture')}: now {_count(shots, 'shot')} in "
             f"{proxies} {'proxy' if proxies == 1 else 'proxies'}; "
-            f"{_count(len(head.classes_), 'class', 'es')} use "
+            f"{_count(len(head.classes_), 'class', 'es')} {'uses' if len(head.classes_) == 1 else 'use'} "
             f"{size_text(head.nbytes)} of {size_text(head.budget)} ({state}).\n"
         )
 

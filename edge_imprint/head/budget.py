@@ -12,7 +12,7 @@ MAX_BUDGET = 1 << 30
 HEADER_BYTES = 64
 RECORD_BYTES = 52
 SLOT_META_BYTES = 20
-_CLASS_NUMBERS = 1 << 16
+_CLASS_NUMBERS = (1 << 16) - 1
 _UNITS = {"": 1, "B": 1, "KB": 1 << 10, "KIB": 1 << 10, "MB": 1 << 20, "MIB": 1 << 20, "GB": 1 << 30}
 
 

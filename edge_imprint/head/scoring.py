@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_imprint.head import fixed
-from edge_imprint.head.arena import Arena
+from edge_imprint.head.arena import NO_CLASS, Arena
 from edge_imprint.head.fixed import Int8, Int64
 
 COEFFICIENT_BITS = 28
@@ -22,6 +22,8 @@ _WEIGHT_BITS = 12
 _SMALLEST_LENGTH2 = 1 << 30
 _TOP = 1 << (_WEIGHT_BITS - 1)
 _BATCH = 256
+_STEP = 64
+_LOWEST = -(1 << 62)
 
 
 def refresh(arena: Arena, shrinkage: int) -> None:
@@ -67,16 +69,30 @@ def _refresh_class(arena: Arena, index: int, shrinkage: int) -> None:
     arena.beta[centres] = ((b << COEFFICIENT_BITS) + length // 2) // length
 
 
-def slot_scores(arena: Arena, query: Int8, sparing: bool = False) -> Int64:
-    """Score of one int8 query (dim,) with every slot: cosine times 2^28 times the query's length, (n_slots,).
-
-    `sparing` trades time for working memory: learning, which has a memory promise to keep, looks only now and then.
-    """
+def slot_scores(arena: Arena, query: Int8) -> Int64:
+    """Score of one int8 query (dim,) with every slot: cosine times 2^28 times the query's length, (n_slots,)."""
     n = arena.n_slots
-    dot = (fixed.dots_in_blocks if sparing else fixed.dots)(arena.high[:n], query)
+    dot = fixed.dots(arena.high[:n], query)
     scores: Int64 = arena.alpha[:n] * dot
     scores += arena.beta[:n] * dot.take(arena.cls[:n])
     return scores
+
+
+def best_scores(arena: Arena, query: Int8, index: int) -> tuple[int | None, int | None]:
+    """The best score of one query with a class, and with all others; None where there is no slot.
+
+    For learning, which promises how little memory it takes: `slot_scores` in blocks and on arrays of few different
+    sizes. What lies behind the last slot is masked.
+    """
+    n = min(-(-arena.n_slots // _STEP) * _STEP, arena.room)
+    cls = arena.cls[:n]
+    dot = fixed.dots_in_blocks(arena.high[:n], query)
+    scores = arena.alpha[:n] * dot
+    scores += arena.beta[:n] * dot.take(cls, mode="clip")
+    own = cls == index
+    other = (cls != NO_CLASS) & ~own
+    best = [int(scores.max(where=mask, initial=_LOWEST)) for mask in (own, other)]
+    return best[0] if best[0] > _LOWEST else None, best[1] if best[1] > _LOWEST else None
 
 
 def cosine_q15(score: int, query_norm: int) -> int:
