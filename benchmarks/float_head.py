@@ -21,6 +21,18 @@ _ALONE_GAP = 0.5
 _NEVER = np.inf
 
 
+def shrunk_towards(mean: Rows, centres: Rows, counts: Rows, shrinkage: int) -> Rows:
+    """min(n_j, shrinkage) c_j + kappa m with the kappa of `edge_imprint.head.scoring`, not normalised."""
+    total, k, kappa = counts.sum(), len(counts), float(shrinkage)
+    if total >= 2 * k > 0:
+        lengths = float(counts @ np.einsum("ij,ij->i", centres, centres))
+        within = max(total - lengths, 0.0) / (total - k)
+        between = lengths / total - float(mean @ mean) - (k - 1) * within / total
+        kappa = min(max(5 * within / between, 1.0), kappa) if between > 0 else kappa
+    weighted: Rows = np.minimum(counts, shrinkage)[:, None] * centres + kappa * mean
+    return weighted
+
+
 @dataclass
 class _Class:
     mean: NDArray[np.float64]
@@ -58,8 +70,7 @@ class FloatHead:
         """The class of the proxy with the greatest cosine."""
         proxies, owners = [], []
         for label, known in self._classes.items():
-            weights = np.minimum(known.counts, self._shrinkage)[:, None]
-            shrunk = weights * known.centres + self._shrinkage * known.mean
+            shrunk = shrunk_towards(known.mean, known.centres, known.counts, self._shrinkage)
             proxies.append(known.mean[None])
             if len(known.counts):
                 proxies.append(shrunk)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.context import Draw
 from benchmarks.data import normalise
+from benchmarks.float_head import shrunk_towards
 from edge_imprint.head import ImprintHead
 from edge_imprint.imprint import ImprintClassifier
 from edge_imprint.imprint.kmeans import kmeans
@@ -51,7 +52,7 @@ def logistic(seen: Draw) -> Answer:
 def batch_kmeans_shrunk(seen: Draw, head: ImprintHead, seed: int) -> Answer:
     """Batch float32 k-means with the head's own number of proxies per class and its shrinkage.
 
-    proxy_j = L2(w_j c_j + kappa m), w_j = min(n_j, kappa), with c_j the centre of n_j shots and m the class mean.
+    Centres and class means are those of all shots, seen again and again.
     """
     shots = normalise(seen.shots)
     proxies: list[NDArray[np.float32]] = []
@@ -59,9 +60,10 @@ def batch_kmeans_shrunk(seen: Draw, head: ImprintHead, seed: int) -> Answer:
     for label, kept in head.proxies_per_class().items():
         own = shots[seen.labels == label]
         found = kmeans(own, max(kept - 1, 1), np.random.default_rng([seed, len(owners)]))
-        counts = np.bincount(found.labels, minlength=len(found.centres))[:, None]
-        counts = np.minimum(counts, head.shrinkage)
-        shrunk = (counts * found.centres + head.shrinkage * own.mean(axis=0)) / (counts + head.shrinkage)
+        counts = np.bincount(found.labels, minlength=len(found.centres)).astype(np.float64)
+        shrunk = shrunk_towards(
+            own.mean(axis=0).astype(np.float64), found.centres.astype(np.float64), counts, head.shrinkage
+        ).astype(np.float32)
         # Like the head, a class answers with its mean as well.
         proxies.append(normalise(np.vstack([own.mean(axis=0), shrunk])))
         owners.extend([str(label)] * len(proxies[-1]))

@@ -71,9 +71,7 @@ def test_it_learns_and_recognises(taught: Learner, clothing: dict[str, list[byte
     json.dumps(dataclasses.asdict(prediction))
     with pytest.raises(dataclasses.FrozenInstanceError):
         prediction.label = "x"  # type: ignore[misc]
-    assert (
-        repr(Prediction("a", 0.5, "known", {"a": 0.5})) == "Prediction(label='a', score=0.5, verdict='known')"
-    )
+    assert repr(Prediction("a", 0.5, "known", {"a": 0.5})) == "Prediction(label='a', score=0.5, verdict='known')"
 
 
 def test_every_way_of_giving_pictures_teaches_the_same(
@@ -163,9 +161,7 @@ def test_options_reach_the_head(backbone_path: Path) -> None:
         Learner("nowhere")
 
 
-def test_integer_labels_come_back_as_they_went_in(
-    backbone_path: Path, clothing: dict[str, list[bytes]]
-) -> None:
+def test_integer_labels_come_back_as_they_went_in(backbone_path: Path, clothing: dict[str, list[bytes]]) -> None:
     learner = Learner(backbone_path)
     learner.learn(clothing["pants"][:2], 1)
     learner.learn(clothing["shoes"][:2], 2)
@@ -215,9 +211,7 @@ def test_a_backbone_that_moved(backbone_path: Path, clothing: dict[str, list[byt
     moving.rename(tmp_path / "new.tflite")
     with pytest.raises(BundleError, match=r"old\.tflite is missing.*pass backbone="):
         Learner.load(tmp_path / "s")
-    assert Learner.load(tmp_path / "s", backbone=tmp_path / "new.tflite").head.shots_per_class() == {
-        "pants": 2
-    }
+    assert Learner.load(tmp_path / "s", backbone=tmp_path / "new.tflite").head.shots_per_class() == {"pants": 2}
 
 
 def test_the_file_of_a_bundle_and_the_tensor_of_a_file_are_remembered(
@@ -228,9 +222,7 @@ def test_the_file_of_a_bundle_and_the_tensor_of_a_file_are_remembered(
     twin = dataclasses.replace(file, name="f.tflite", precision="float32")  # stands for a float32 file
     manifest = dataclasses.replace(raw.manifest, name="both", files=(file, twin))
     content = backbone_path.read_bytes() + b"\0"
-    twin = dataclasses.replace(
-        twin, sha256=__import__("hashlib").sha256(content).hexdigest(), size_bytes=len(content)
-    )
+    twin = dataclasses.replace(twin, sha256=__import__("hashlib").sha256(content).hexdigest(), size_bytes=len(content))
     manifest = dataclasses.replace(manifest, files=(file, twin))
     write_bundle(tmp_path / "b", manifest, {"b.tflite": backbone_path.read_bytes(), "f.tflite": content})
     assert read_manifest(tmp_path / "b") == manifest

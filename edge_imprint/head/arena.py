@@ -22,6 +22,7 @@ N_SLOTS, N_CLASSES, SHOTS, OWN_COUNT, OWN_MEAN, OWN_VARIANCE = range(6)
 _NO_RECORD = -1
 NO_CLASS = 0xFFFF
 _SQUARE_MAX = 1 << 28
+_STEP = 64
 
 
 def square_of(values: Int64, shift: int) -> int:
@@ -66,7 +67,6 @@ class Arena:
         self._journal_record, self._slots_before, self.can_undo = _NO_RECORD, 0, False
         # Classes whose alpha and beta are out of date: derived state, so it is not kept in the arena.
         self.stale: set[int] = set()
-        self._mark_free()
 
     @property
     def n_slots(self) -> int:
@@ -82,22 +82,21 @@ class Arena:
         """Whether so many more slots and records fit."""
         return self.n_slots + slots <= self.layout.slots_for(self.n_classes + classes)
 
-    @property
-    def room(self) -> int:
-        """How many slots there are beside the records, in use or not.
+    def window(self) -> int:
+        """How many slots to look through: those in use, and free ones, marked so, up to a multiple of 64.
 
-        Arrays over all of them, rather than over those in use, keep memory steady: numpy and malloc hold on to freed
-        arrays of every size that they ever saw.
+        Arrays of few different sizes keep memory steady: numpy and malloc hold on to freed arrays of every size that
+        they ever saw. Free slots farther on are not touched: a large budget takes memory only as it is used.
         """
-        return self.layout.slots_for(int(self.header[N_CLASSES]))
-
-    def _mark_free(self) -> None:
-        self.cls[self.n_slots : self.room] = NO_CLASS
+        n, classes = self.header[: N_CLASSES + 1].tolist()
+        end: int = min(-(-n // _STEP) * _STEP, self.layout.slots_for(classes))
+        self.cls[n:end] = NO_CLASS
+        return end
 
     def centres_of(self, index: int) -> Int64:
         """Slot numbers of one class's centres, ascending."""
         # The mean's slot comes first.
-        slots: Int64 = (self.cls[: self.room] == index).nonzero()[0][1:]
+        slots: Int64 = (self.cls[: self.window()] == index).nonzero()[0][1:]
         return slots
 
     def point(self, slot: int) -> Point:
@@ -145,7 +144,6 @@ class Arena:
         self.save_slot(last)
         self.move(last, slot)
         self.header[N_SLOTS] = last
-        self.cls[last] = NO_CLASS
 
     def open_record(self, label: bytes, point: Point) -> int:
         """Add a class with its mean; the first centre moves to the end. The caller has checked `has_room`."""
@@ -178,7 +176,6 @@ class Arena:
         ):
             field[index : classes - 1] = field[index + 1 : classes].copy()
         self.header[N_SLOTS], self.header[N_CLASSES] = len(keep), classes - 1
-        self._mark_free()
         if classes == 1:
             self.header[OWN_COUNT : OWN_VARIANCE + 1] = 0
         self.stale = set(range(classes - 1))
@@ -225,6 +222,5 @@ class Arena:
             start, saved = end - (self._journal_record + 1) * RECORD_BYTES, end + HEADER_BYTES
             self._bytes[start : start + RECORD_BYTES] = self._bytes[saved : saved + RECORD_BYTES]
         self._bytes[:HEADER_BYTES] = self._bytes[end : end + HEADER_BYTES]
-        self._mark_free()
         self.stale = set(range(self.n_classes))
         self.close_journal()

@@ -43,7 +43,10 @@ def sections(head: ImprintHead, backbone: str | None) -> dict[str, bytes]:
         "low": arena.low[:n].tobytes(),
     }
     if backbone:
-        out["backbone"] = backbone.encode()
+        try:
+            out["backbone"] = backbone.encode()
+        except UnicodeEncodeError as error:
+            raise ValueRangeError(f"a backbone's name must be valid UTF-8; got {backbone!r}") from error
         if len(out["backbone"]) > _MAX_BACKBONE_BYTES:
             raise ValueRangeError(
                 f"a backbone's name has at most {_MAX_BACKBONE_BYTES} bytes; got {len(out['backbone'])}"

@@ -1,9 +1,10 @@
 """Cosines of a query with every proxy, from int8 dot products and two coefficients per slot.
 
-A centre c_j with n_j shots in a class of mean m answers as the shrunk proxy L2(min(n_j, kappa) c_j + kappa m): while
-shots are scarce it is nearly the mean, with many it lies halfway to the k-means centre. The cap keeps a class of many
-shots from outbidding a class of few. The proxy's row need not be stored, since
-cos(q, proxy) = (alpha_j (hi_j . q) + beta_j (hi_m . q)) / |q|, where hi is a slot's int8 row.
+A centre c_j with n_j shots in a class of mean m answers as the shrunk proxy L2(min(n_j, s) c_j + kappa m), s the
+option `shrinkage` and kappa <= s: while shots are scarce it is nearly the mean, with many shots of clearly separate
+kinds it is the k-means centre. The cap on n_j keeps a class of many shots from outbidding a class of few. The proxy's
+row need not be stored, since cos(q, proxy) = (alpha_j (hi_j . q) + beta_j (hi_m . q)) / |q|, where hi is a slot's int8
+row.
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ from numpy.typing import NDArray
 
 from edge_imprint.head import fixed
 from edge_imprint.head.arena import NO_CLASS, Arena
-from edge_imprint.head.fixed import Int8, Int64
+from edge_imprint.head.fixed import SQUARE_BITS, Int8, Int64
 
 COEFFICIENT_BITS = 28
 _WEIGHT_BITS = 12
 _SMALLEST_LENGTH2 = 1 << 30
 _TOP = 1 << (_WEIGHT_BITS - 1)
 _BATCH = 256
-_STEP = 64
+_CAUTION = 5
 _LOWEST = -(1 << 62)
 
 
 def refresh(arena: Arena, shrinkage: int) -> None:
     """Bring the coefficients of every class that changed up to date.
 
-    With A = min(n_j, kappa) and B = kappa, both brought to a common scale of 12 bits, p = A hi_j + B hi_m has the
+    With A = min(n_j, s) and B = kappa, both brought to a common scale of 12 bits, p = A hi_j + B hi_m has the
     squared length A^2 N_j + 2 A B (hi_j . hi_m) + B^2 N_m < 2^52; alpha = A 2^28 / |p| and beta = B 2^28 / |p|, rounded
     to nearest.
     """
@@ -53,7 +54,7 @@ def _refresh_class(arena: Arena, index: int, shrinkage: int) -> None:
     shift, shift_mean = arena.shift[centres].astype(np.int64), int(arena.shift[index])
     common = np.maximum(shift, shift_mean)
     a = np.minimum(arena.count[centres].astype(np.int64), shrinkage) << (common - shift)
-    b = shrinkage << (common - shift_mean)
+    b = _weight_of_mean(arena, index, centres, shrinkage) << (common - shift_mean)
     bits = np.frexp(np.maximum(a, b).astype(np.float64))[1].astype(np.int64)
     down, up = np.maximum(bits - _WEIGHT_BITS, 0), np.maximum(_WEIGHT_BITS - bits, 0)
     a, b = (a << up) >> down, (b << up) >> down
@@ -67,6 +68,25 @@ def _refresh_class(arena: Arena, index: int, shrinkage: int) -> None:
     length = np.maximum(np.sqrt(length2.astype(np.float64)).astype(np.int64), 1)
     arena.alpha[centres] = ((a << COEFFICIENT_BITS) + length // 2) // length
     arena.beta[centres] = ((b << COEFFICIENT_BITS) + length // 2) // length
+
+
+def _weight_of_mean(arena: Arena, index: int, centres: Int64, shrinkage: int) -> int:
+    """Kappa of a class: how many shots its mean weighs in each proxy, 1 to `shrinkage`.
+
+    Were centres drawn about the mean with variance tau^2 and shots about centres with sigma^2, the best estimate of a
+    centre would give the mean the weight of sigma^2 / tau^2 shots (empirical Bayes). Both come from the rows' lengths:
+    sigma^2 = (N - sum n_j |c_j|^2) / (N - k), tau^2 = sum n_j |c_j|^2 / N - |m|^2 - (k - 1) sigma^2 / N. Five times
+    that is taken, since a proxy must win against other classes and not only lie well. Before as many shots have
+    joined a centre as opened one, sigma is not known and kappa is `shrinkage`.
+    """
+    count = np.minimum(arena.count[centres].astype(np.int64), 1 << 16)
+    total, k = int(count.sum()), len(centres)
+    if total < 2 * k:
+        return shrinkage
+    lengths = int(count @ arena.square[centres].astype(np.int64))
+    within = max((total << SQUARE_BITS) - lengths, 0) // (total - k)
+    between = lengths // total - int(arena.square[index]) - (k - 1) * within // total
+    return min(max(_CAUTION * within // between, 1), shrinkage) if between > 0 else shrinkage
 
 
 def slot_scores(arena: Arena, query: Int8) -> Int64:
@@ -84,7 +104,7 @@ def best_scores(arena: Arena, query: Int8, index: int) -> tuple[int | None, int 
     For learning, which promises how little memory it takes: `slot_scores` in blocks and on arrays of few different
     sizes. What lies behind the last slot is masked.
     """
-    n = min(-(-arena.n_slots // _STEP) * _STEP, arena.room)
+    n = arena.window()
     cls = arena.cls[:n]
     dot = fixed.dots_in_blocks(arena.high[:n], query)
     scores = arena.alpha[:n] * dot

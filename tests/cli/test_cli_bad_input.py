@@ -49,16 +49,11 @@ def bad_pictures(folder, good):
 
 def _png_of(width, height):
     def chunk(kind, payload):
-        return (
-            struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
-        )
+        return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b"\0" * 100))
-        + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
     )
 
 
@@ -210,9 +205,7 @@ def test_a_bundle_whose_hash_does_not_match(run, pictures, tmp_path):
     network[-1] ^= 1
     (bundle / "tiny.onnx").write_bytes(network)
     state = tmp_path / "state.eimp"
-    refused(
-        run("learn", "dots", pictures / "dots/0.png", "--state", state, "--backbone", bundle), "tiny.onnx"
-    )
+    refused(run("learn", "dots", pictures / "dots/0.png", "--state", state, "--backbone", bundle), "tiny.onnx")
     refused(run("info", bundle), "tiny.onnx")
     refused(run("evaluate", pictures, "--shots", "1", "--backbone", bundle), "tiny.onnx")
     assert not state.exists()

@@ -41,9 +41,7 @@ def test_a_teaching_session_from_nothing(run, bundle, pictures, tmp_path):
 
 
 def test_learn_json_counts_what_was_added_and_what_is_there(run, pictures, state):
-    said = only_json(
-        run("learn", "dots", pictures / "dots/6.png", pictures / "dots/7.png", "--state", state, "--json")
-    )
+    said = only_json(run("learn", "dots", pictures / "dots/6.png", pictures / "dots/7.png", "--state", state, "--json"))
     assert set(said) == {
         "label",
         "shots_added",
@@ -61,9 +59,7 @@ def test_learn_json_counts_what_was_added_and_what_is_there(run, pictures, state
 
 def test_learn_takes_a_folder_as_its_pictures(run, pictures, state, tmp_path):
     (pictures / "rings" / "notes.txt").write_text("not a picture")
-    assert (
-        only_json(run("learn", "rings", pictures / "rings", "--state", state, "--json"))["shots_added"] == 8
-    )
+    assert only_json(run("learn", "rings", pictures / "rings", "--state", state, "--json"))["shots_added"] == 8
 
     one_by_one = tmp_path / "robot" / "other.eimp"
     one_by_one.write_bytes(b"")
@@ -78,18 +74,13 @@ def test_the_same_lessons_give_the_same_file(run, bundle, pictures, tmp_path):
     files = []
     for name in ("a.eimp", "b.eimp"):
         for label in ("rings", "dots"):
-            assert (
-                run("learn", label, pictures / label, "--state", tmp_path / name, "--backbone", bundle).code
-                == 0
-            )
+            assert run("learn", label, pictures / label, "--state", tmp_path / name, "--backbone", bundle).code == 0
         files.append((tmp_path / name).read_bytes())
     assert files[0] == files[1]
 
 
 def test_the_same_budget_and_backbone_may_be_named_again(run, bundle, pictures, state):
-    done = run(
-        "learn", "dots", pictures / "dots/6.png", "--state", state, "--budget", "16KB", "--backbone", bundle
-    )
+    done = run("learn", "dots", pictures / "dots/6.png", "--state", state, "--budget", "16KB", "--backbone", bundle)
     assert done.code == 0, done.err
 
 
@@ -204,9 +195,7 @@ def test_evaluate_json(run, bundle, pictures):
     assert said["classes"] == said["ways"] == 4
     assert said["skipped"] == []
     methods = ("head", "qi", "hosoda", "janson", "westerhoff", "oracle")
-    assert [(row["method"], row["shots"]) for row in said["results"]] == [
-        (m, s) for m in methods for s in (1, 5)
-    ]
+    assert [(row["method"], row["shots"]) for row in said["results"]] == [(m, s) for m in methods for s in (1, 5)]
     for row in said["results"]:
         assert set(row) == {"method", "shots", "mean", "half_width", "episodes"}
         assert row["mean"] == pytest.approx(sum(row["episodes"]) / 4, abs=0.02)
@@ -216,9 +205,7 @@ def test_evaluate_json(run, bundle, pictures):
 
 
 def test_evaluate_by_the_seed(run, bundle, pictures, tmp_path):
-    for number, path in enumerate(
-        sorted((pictures / "dots").iterdir())
-    ):  # one class under two names: a lottery
+    for number, path in enumerate(sorted((pictures / "dots").iterdir())):  # one class under two names: a lottery
         folder = tmp_path / "set" / ("even", "odd")[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / path.name).write_bytes(path.read_bytes())
@@ -228,9 +215,7 @@ def test_evaluate_by_the_seed(run, bundle, pictures, tmp_path):
 
 
 def test_evaluate_names_methods_in_rows_and_shots_in_columns(run, bundle, pictures):
-    done = run(
-        "evaluate", pictures, "--shots", "2", "--methods", "qi,head", "--episodes", "2", "--backbone", bundle
-    )
+    done = run("evaluate", pictures, "--shots", "2", "--methods", "qi,head", "--episodes", "2", "--backbone", bundle)
     _, header, *rows = done.out.splitlines()
     assert header.split() == ["method", "2", "shots"]
     assert [row.split()[0] for row in rows] == ["qi", "head"]

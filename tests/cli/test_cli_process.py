@@ -18,17 +18,13 @@ COMMAND = [sys.executable, "-m", "edge_imprint.cli"]
 
 
 def start(*words, **options):
-    return subprocess.Popen(
-        [*COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
-    )
+    return subprocess.Popen([*COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
 def test_learns_at_the_same_time_lose_no_shot(bundle, pictures, tmp_path):
     state = tmp_path / "state.eimp"
     labels = ("dots", "plain", "rings", "stripes", "dots")
-    started = [
-        start("learn", label, pictures / label, "--state", state, "--backbone", bundle) for label in labels
-    ]
+    started = [start("learn", label, pictures / label, "--state", state, "--backbone", bundle) for label in labels]
     for process in started:
         assert process.communicate(timeout=60)[1] == b""
         assert process.returncode == 0
@@ -41,10 +37,7 @@ def test_learns_at_the_same_time_lose_no_shot(bundle, pictures, tmp_path):
 def wait_until_blocked(process):
     """Until the kernel lists the process as waiting for a lock."""
     for _ in range(1000):
-        if any(
-            "->" in line and f" {process.pid} " in line
-            for line in Path("/proc/locks").read_text().splitlines()
-        ):
+        if any("->" in line and f" {process.pid} " in line for line in Path("/proc/locks").read_text().splitlines()):
             return
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
@@ -90,9 +83,7 @@ def run_on_a_terminal(*words):
     """Run with standard error on a terminal; returns code, standard output, and what the terminal showed."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=theirs, env=environment
-    )
+    process = subprocess.Popen([*COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=theirs, env=environment)
     os.close(theirs)
     out = process.communicate(timeout=60)[0]
     shown = b""

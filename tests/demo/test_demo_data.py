@@ -91,9 +91,7 @@ def test_nothing_asks_the_network(monkeypatch):
 
 
 def test_a_photograph_that_a_version_lacks_is_left_out():
-    gone = data.Photograph(
-        "gone", "gone", ("skimage/none.png", data.WHOLE), ("skimage/none.png", data.WHOLE), ""
-    )
+    gone = data.Photograph("gone", "gone", ("skimage/none.png", data.WHOLE), ("skimage/none.png", data.WHOLE), "")
     assert data.available((gone, data.TAUGHT[0])) == [data.TAUGHT[0]]
 
 

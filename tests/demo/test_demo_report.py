@@ -31,9 +31,7 @@ def test_it_says_how_far_it_is(shown):
 def test_the_numbers_file_holds_the_numbers(shown):
     stored = json.loads(Path(shown["json"]).read_text(encoding="utf-8"))
     added = {"html", "json", "story", "advanced"}
-    assert stored == {
-        name: value for name, value in json.loads(json.dumps(shown)).items() if name not in added
-    }
+    assert stored == {name: value for name, value in json.loads(json.dumps(shown)).items() if name not in added}
     assert set(stored) == {
         "version", "machine", "backbone", "seconds", "objects", "digits", "memory", "milliseconds",
     }  # fmt: skip
@@ -86,9 +84,7 @@ def test_the_story_has_a_line_per_part(shown):
 def test_the_page_needs_no_other_file_and_no_network(page):
     sources = re.findall(r'\b(?:src|href|data|action|poster)="([^"]*)"', page)
     assert sources
-    assert {source.partition(",")[0] for source in sources if not source.startswith("#")} == {
-        "data:image/jpeg;base64"
-    }
+    assert {source.partition(",")[0] for source in sources if not source.startswith("#")} == {"data:image/jpeg;base64"}
     assert "<script" not in page
     assert "@import" not in page
     assert not re.search(r"url\((?!#)", page)

@@ -19,9 +19,7 @@ OURS = ["edge_imprint", "export", "firmware_bridge", "benchmarks", "tests"]
 
 
 def test_no_file_grows_beyond_one_sitting():
-    lengths = {
-        file: len(file.read_text().splitlines()) for folder in OURS for file in (ROOT / folder).rglob("*.py")
-    }
+    lengths = {file: len(file.read_text().splitlines()) for folder in OURS for file in (ROOT / folder).rglob("*.py")}
     assert len(lengths) > 20
     long = {str(file.relative_to(ROOT)): lines for file, lines in lengths.items() if lines > MOST_LINES}
     assert not long, f"over {MOST_LINES} lines, to be divided: {long}"
@@ -68,9 +66,7 @@ def test_constraints_pin_one_version_of_everything_that_any_extra_pulls_in():
 def test_one_version_everywhere():
     version = importlib.metadata.version("edge-imprint")
     assert edge_imprint.__version__ == version
-    assert re.search(
-        rf'^version = "{re.escape(version)}"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
-    )
+    assert re.search(rf'^version = "{re.escape(version)}"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert re.search(rf"^## {re.escape(version)}$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
 

@@ -175,7 +175,5 @@ def test_import_edge_imprint_loads_numpy_and_nothing_else():
         "import sys\nbefore = set(sys.modules)\nimport edge_imprint\n"
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before} - sys.stdlib_module_names)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert set(done.stdout.split()) <= {"edge_imprint", "numpy"}

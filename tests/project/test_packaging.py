@@ -115,20 +115,14 @@ def test_wheel_installs_with_its_core_alone_and_runs(built, tmp_path):
     assert done.returncode == 0, done.stderr
 
     site = one(tmp_path / "venv" / "lib", "python*/site-packages")
-    installed = {
-        canonicalize_name(found.name): found for found in importlib.metadata.distributions(path=[str(site)])
-    }
+    installed = {canonicalize_name(found.name): found for found in importlib.metadata.distributions(path=[str(site)])}
     needed, todo = set(), ["edge-imprint"]
     while todo:
         name = todo.pop()
         if name not in needed:
             needed.add(name)
             wanted = [Requirement(line) for line in installed[name].requires or []]
-            todo += [
-                canonicalize_name(r.name)
-                for r in wanted
-                if r.marker is None or r.marker.evaluate({"extra": ""})
-            ]
+            todo += [canonicalize_name(r.name) for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""})]
     assert needed >= CORE
     assert set(installed) - {"pip", "setuptools"} == needed
     assert not needed & {"torch", "onnxruntime", "scipy", "scikit-learn", "matplotlib", "onnx"}

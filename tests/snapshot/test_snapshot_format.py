@@ -122,9 +122,7 @@ def test_each_defect_has_its_own_message(blob, message):
 @pytest.mark.parametrize("version", [(2, 0), (2, 7), (65535, 0)])
 def test_newer_major_is_refused_with_both_versions(version):
     blob = build([entry(b"NEW", b"abc")], b"abc", version=version)
-    with pytest.raises(
-        SnapshotVersionError, match=rf"up to format 1\.x; this one is {version[0]}\.{version[1]}"
-    ):
+    with pytest.raises(SnapshotVersionError, match=rf"up to format 1\.x; this one is {version[0]}\.{version[1]}"):
         snapshot.decode(blob)
 
 

@@ -1,0 +1,138 @@
+"""known, uncertain, unknown: the rate that the user names is the rate that comes out."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from heads import digits, reload
+from scipy import stats
+
+from edge_imprint import ImprintHead
+from edge_imprint.errors import ValueRangeError
+from edge_imprint.head import reject
+
+SEEDS = range(12)
+
+
+def taught_half(seed: int, shots: int = 20) -> tuple[ImprintHead, np.ndarray, np.ndarray]:
+    """A head that knows five digits, pictures of the other five, and unseen pictures of its own."""
+    x, y = digits()
+    rng = np.random.default_rng(seed)
+    known = rng.permutation(10)[:5]
+    mine = rng.permutation(np.flatnonzero(np.isin(y, known)))
+    taught = np.concatenate([mine[y[mine] == k][:shots] for k in known])
+    taught = rng.permutation(taught)
+    head = ImprintHead(64, "16KB").partial_fit(x[taught], y[taught])
+    return head, x[~np.isin(y, known)], x[np.setdiff1d(mine, taught)]
+
+
+def test_the_false_accept_rate_comes_out_near_what_was_asked():
+    rates, recalls = [], []
+    for seed in SEEDS:
+        head, strangers, own = taught_half(seed)
+        rates.append((head.verdicts(strangers) == "known").mean())
+        recalls.append((head.verdicts(own) == "known").mean())
+    assert 0.01 <= np.mean(rates) <= 0.10, rates
+    # A head that accepts nothing would pass the line above at 1 %: taught digits must be accepted far more often.
+    assert np.mean(recalls) > 3 * np.mean(rates), recalls
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_lower_rate_never_accepts_more(seed):
+    head, strangers, own = taught_half(seed)
+    both = np.concatenate([strangers, own])
+    accepted = []
+    for rate in (0.001, 0.01, 0.05, 0.1, 0.25, 0.5):
+        head.false_accept_rate = rate
+        assert head.false_accept_rate == rate
+        accepted.append(set(np.flatnonzero(head.verdicts(both) == "known")))
+    assert all(few <= many for few, many in pairwise(accepted))
+    assert len(accepted[0]) < len(accepted[-1])
+
+
+def test_the_verdict_follows_the_thresholds():
+    head, strangers, own = taught_half(3)
+    x = np.concatenate([strangers, own])
+    limits = head.thresholds()
+    assert limits is not None
+    assert limits.unknown <= limits.known <= 1
+    best = head.decision_function(x).max(axis=1)
+    verdicts = head.verdicts(x)
+    assert (best[verdicts == "known"] >= limits.known).all()
+    assert (best[verdicts == "unknown"] < limits.unknown).all()
+    between = best[verdicts == "uncertain"]
+    assert ((between < limits.known) & (between >= limits.unknown)).all()
+    assert set(verdicts) == {"known", "uncertain", "unknown"}
+    assert (reload(head).verdicts(x) == verdicts).all()
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], ["a", "b", "c"], [0, "b", 2]])
+def test_reject_says_unknown_exactly_where_the_verdict_is_not_known(labels):
+    x, y = digits()
+    rows = np.flatnonzero(y < 3)
+    head = ImprintHead(64, "16KB").partial_fit(x[rows[:120]], [labels[k] for k in y[rows[:120]]])
+    plain, verdicts, answers = head.predict(x), head.verdicts(x), head.predict(x, reject=True)
+    assert answers.dtype == object
+    assert 0 < (verdicts == "known").sum() < len(x)
+    for answer, label, verdict in zip(answers, plain.tolist(), verdicts, strict=True):
+        assert answer == (label if verdict == "known" else "unknown")
+        assert type(answer) in (str, int)
+
+
+def test_one_class_leaves_everything_uncertain():
+    x, _ = digits()
+    head = ImprintHead(64, "16KB").partial_fit(x[:20], "digit")
+    assert head.thresholds() is None
+    assert set(head.verdicts(x)) == {"uncertain"}
+    assert set(head.predict(x, reject=True)) == {"unknown"}
+    assert set(head.predict(x)) == {"digit"}
+
+
+def test_thresholds_follow_forget_and_undo():
+    x, y = digits()
+    head = ImprintHead(64, "16KB").partial_fit(x[:60], y[:60])
+    before = head.thresholds()
+    head.partial_fit(x[60:61], y[60:61])
+    head.undo()
+    assert head.thresholds() == before
+    for label in head.classes_.tolist()[1:]:
+        head.forget(label)
+    assert head.thresholds() is None
+
+
+@pytest.mark.parametrize("rate", [0, 0.0009, 0.51, 1, -1, np.nan, np.inf, "5%", None, True])
+def test_a_rate_out_of_range_is_refused(rate):
+    head = ImprintHead(4, "2KB")
+    with pytest.raises(ValueRangeError, match="false_accept_rate must be from"):
+        head.false_accept_rate = rate
+    assert head.false_accept_rate == 0.05
+    with pytest.raises(ValueRangeError):
+        ImprintHead(4, "2KB", false_accept_rate=rate)
+
+
+@pytest.mark.parametrize("dof", [3, 4, 5, 7.5, 10, 20, 50, 1000])
+@pytest.mark.parametrize("p", [0.5, 0.6, 0.75, 0.9, 0.95, 0.975, 0.99])
+def test_student_t_agrees_with_scipy_within_two_percent(p, dof):
+    assert reject.student_t(p, dof) == pytest.approx(stats.t.ppf(p, dof), rel=0.02, abs=1e-9)
+
+
+@pytest.mark.parametrize("window", [32, 128])
+def test_running_statistics_follow_float64(window):
+    rng = np.random.default_rng(window)
+    cosines = np.clip(rng.normal(0.4, 0.1, 400), -1, 1)
+    state, mean, variance = (0, 0, 0), 0.0, 0.0
+    for n, cosine in enumerate(cosines, 1):
+        state = reject.update(*state, round(cosine * 32768), window)
+        weight = min(n, window)
+        delta = cosine - mean
+        mean += delta / weight
+        variance += (delta**2 * (weight - 1) / weight - variance) / weight
+        if n <= window:
+            assert mean == pytest.approx(cosines[:n].mean())
+            assert variance == pytest.approx(cosines[:n].var(), abs=1e-12)
+    # Mean in 2^-23 from cosines in 2^-15; rounding errors stay within half a unit per step of the window.
+    assert state[0] == window
+    assert state[1] / 2**23 == pytest.approx(mean, abs=2.0**-15)
+    assert state[2] / 2**30 == pytest.approx(variance, rel=0.01)
