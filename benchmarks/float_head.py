@@ -116,7 +116,9 @@ class FloatHead:
 
     def _is_messy(self, own: _Class) -> bool:
         every = list(self._classes.values())
-        means, shots = np.array([one.mean for one in every]), np.array([one.shots for one in every])
+        # The shot that is being learnt is in its class's mean already, and not yet in its count.
+        shots = np.array([one.shots + (one is own) for one in every])
+        means = np.array([one.mean for one in every])
         square = np.einsum("ij,ij->i", means, means)
         scatter = np.maximum(1 - square, 0) * shots / np.maximum(shots - 1, 1)
         this = next(place for place, one in enumerate(every) if one is own)

@@ -47,7 +47,7 @@ def is_messy(arena: Arena, index: int) -> bool:
     scatter is below a quarter of the squared gap has collapsed: one proxy serves it.
     """
     classes = arena.n_classes
-    shots = np.minimum(arena.shots[:classes].astype(np.int64), _COUNT_CAP)
+    shots = np.minimum(arena.count[:classes].astype(np.int64), _COUNT_CAP)
     square = arena.square[:classes].astype(np.int64)
     scatter = np.maximum(_ONE - square, 0) * shots // np.maximum(shots - 1, 1)
     shift = arena.shift[:classes].astype(np.int64)
