@@ -61,13 +61,15 @@ KINDS = {"new class", "new class in a full arena", "first centre", "centre", "ab
 
 
 def test_every_kind_of_shot_can_be_taken_back():
-    # A tight class keeps its mean alone; shots without any order keep merging centres; late classes find the arena full.
+    # A tight class keeps its mean alone; shots without any order keep merging; late classes find the arena full.
     tight = clumps(8, classes=1, modes=1, shots=3, dim=24, noise=0.01)[0]
     scattered = np.random.default_rng(9).normal(size=(40, 24))
     x, y = clumps(3, classes=2, modes=6, shots=40, dim=24, noise=0.5)
     late = [clumps(4 + k, 1, 4, 25, 24, 0.5)[0] for k in range(3)]
     x = np.concatenate([tight, scattered, x, *late])
-    names = ["tight"] * 3 + ["c0", "c1"] * 20 + [f"c{k}" for k in y] + [f"late {k}" for k in range(3) for _ in range(25)]
+    names = (
+        ["tight"] * 3 + ["c0", "c1"] * 20 + [f"c{k}" for k in y] + [f"late {k}" for k in range(3) for _ in range(25)]
+    )
     head = ImprintHead(24, budget_for(24, 6, 15, spare=30), undo=True)
     assert undo_everywhere(head, x, names) >= KINDS | {"taken from another class"}
 
