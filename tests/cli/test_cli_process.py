@@ -17,8 +17,15 @@ import pytest
 COMMAND = [sys.executable, "-m", "edge_imprint.cli"]
 
 
+def heed_ctrl_c():
+    """Whoever starts the tests in the background may have told their processes to ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*words, **options):
-    return subprocess.Popen([*COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    return subprocess.Popen(
+        [*COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c, **options
+    )
 
 
 def test_learns_at_the_same_time_lose_no_shot(bundle, pictures, tmp_path):

@@ -29,6 +29,8 @@ package = types.ModuleType("edge_imprint")
 package.__path__ = [sys.argv[1]]
 sys.modules["edge_imprint"] = package
 from edge_imprint import atomic, snapshot
+# Whoever starts the tests in the background may have told this process to ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 SMALL = {"HEAD": b"small", "PROXIES8": b"\\x01" * 3_000}
 LARGE = {"HEAD": b"large", "PROXIES8": b"\\x02" * 150_000}
 path = sys.argv[2]
