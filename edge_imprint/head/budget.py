@@ -146,6 +146,8 @@ def plan(dim: int, budget: int | str, classes: int | None = None, *, undo: bool 
     """
     layout = Layout(dim, parse_budget(budget), undo)
     wanted = layout.max_classes if classes is None else classes
+    if isinstance(wanted, bool) or not hasattr(wanted, "__index__"):
+        raise CapacityError(f"classes is a whole number or None; got {classes!r}")
     if wanted < 1 or wanted > layout.max_classes:
         per_class, need = layout.slot_bytes + RECORD_BYTES, layout.used_bytes(max(wanted, 1), max(wanted, 1))
         raise CapacityError(

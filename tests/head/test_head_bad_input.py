@@ -255,3 +255,9 @@ def test_options_out_of_range(options):
 def test_plans_for_impossible_numbers_of_classes(classes):
     with pytest.raises(CapacityError, match=f"got {classes}"):
         plan(64, "16KB", classes=classes)
+
+
+@pytest.mark.parametrize("classes", [0, -1, 10**6, 2.5, "3", True])
+def test_a_plan_for_no_whole_number_of_classes_that_fits(classes):
+    with pytest.raises(CapacityError, match="got"):
+        plan(8, "4KB", classes)
