@@ -81,7 +81,7 @@ def test_wheel_holds_every_file_of_the_packages_and_nothing_else(built, sources)
     assert metadata["Name"] == "edge-imprint"
     needed = [Requirement(line) for line in metadata.get_all("Requires-Dist")]
     assert {canonicalize_name(each.name) for each in needed if each.marker is None} == CORE
-    assert metadata.get_payload().strip() == (sources / "README.md").read_text().strip()
+    assert metadata.get_payload(decode=True).decode().strip() == (sources / "README.md").read_text().strip()
 
 
 def one_of(names: Iterable[str], pattern: str) -> str:
