@@ -218,9 +218,10 @@ class Arena:
         for place, slot in enumerate(self._journal):
             saved, start = self._saved_row(place), HEADER_BYTES + slot * step
             self._bytes[start : start + step] = self._bytes[saved : saved + step]
+            self.stale.add(int(self.cls[slot]))
         if self._journal_record != _NO_RECORD:
             start, saved = end - (self._journal_record + 1) * RECORD_BYTES, end + HEADER_BYTES
             self._bytes[start : start + RECORD_BYTES] = self._bytes[saved : saved + RECORD_BYTES]
         self._bytes[:HEADER_BYTES] = self._bytes[end : end + HEADER_BYTES]
-        self.stale = set(range(self.n_classes))
+        self.stale = {index for index in self.stale if index < self.n_classes}
         self.close_journal()
