@@ -17,7 +17,6 @@ from edge_imprint.errors import ShapeError, ValueRangeError
 Int8 = NDArray[np.int8]
 Int64 = NDArray[np.int64]
 
-UNIT_BITS = 14
 SHIFT_MAX = 14
 ROW_MAX = 32639
 E16_MAX = 32767

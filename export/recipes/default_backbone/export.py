@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import json
 import tempfile
 from pathlib import Path
@@ -30,7 +29,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from train import HELD_OUT, SEED
 
-from edge_imprint.backbones.bundle import file_spec, write_bundle
+from edge_imprint.backbones.bundle import BaseStatistics, file_spec, write_bundle
 from edge_imprint.backbones.manifest import Manifest
 from edge_imprint.backbones.preprocess import Preprocessor
 from edge_imprint.backbones.spec import InputSpec, StatisticsSpec
@@ -144,10 +143,8 @@ def cosines(a: Pictures, b: Pictures) -> Pictures:
 
 def statistics(embeddings: Pictures) -> bytes:
     unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    blob = io.BytesIO()
     moment = (unit.T @ unit / len(unit)).astype(np.float32)
-    np.savez(blob, mean=unit.mean(0).astype(np.float32), second_moment=moment, count=np.int64(len(unit)))
-    return blob.getvalue()
+    return BaseStatistics(unit.mean(0).astype(np.float32), moment, len(unit)).to_npz()
 
 
 def main() -> None:
