@@ -105,6 +105,16 @@ def label_as_taught(head: ImprintHead, label: str) -> str | int:
     return next((known for known in head.shots_per_class() if str(known) == label), label)
 
 
+def usage(head: ImprintHead, state: Path) -> dict[str, object]:
+    """What a command that changed a state says of it in JSON."""
+    return {
+        "classes": len(head.classes_),
+        "bytes_used": head.nbytes,
+        "budget": head.budget,
+        "state": str(state),
+    }
+
+
 def size_text(size: int) -> str:
     """Bytes for people: `12.3 KB`, with 1 KB = 1,024 bytes.
 

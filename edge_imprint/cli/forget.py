@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from edge_imprint.cli import output
-from edge_imprint.cli.common import Json, State, existing_state, label_as_taught, locked, size_text
+from edge_imprint.cli.common import Json, State, existing_state, label_as_taught, locked, size_text, usage
 
 
 def command(
@@ -35,10 +35,7 @@ def command(
             {
                 "label": label,
                 "bytes_freed": before - head.nbytes,
-                "classes": len(head.classes_),
-                "bytes_used": head.nbytes,
-                "budget": head.budget,
-                "state": str(state),
+                **usage(head, state),
             }
         )
     else:

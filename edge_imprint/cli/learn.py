@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_imprint.cli import output
-from edge_imprint.cli.common import Images, Json, State, expand_images, label_as_taught, locked, size_text
+from edge_imprint.cli.common import Images, Json, State, expand_images, label_as_taught, locked, size_text, usage
 from edge_imprint.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,10 +71,7 @@ def command(
                 "shots_added": len(pictures),
                 "shots": shots,
                 "proxies": proxies,
-                "classes": len(head.classes_),
-                "bytes_used": head.nbytes,
-                "budget": head.budget,
-                "state": str(state),
+                **usage(head, state),
             }
         )
     else:
