@@ -23,6 +23,7 @@ _NO_RECORD = -1
 NO_CLASS = 0xFFFF
 _SQUARE_MAX = 1 << 28
 _STEP = 64
+_HEADER = slice(0, HEADER_BYTES)
 
 
 def square_of(values: Int64, shift: int) -> int:
@@ -62,6 +63,8 @@ class Arena:
         self.other_count, self.other_mean = field(at + 8, "<u4"), field(at + 12, "<i4")
         self.other_variance = field(at + 16, "<u4")
 
+        self._saved_header = slice(end, end + HEADER_BYTES)
+        self._saved_record = slice(end + HEADER_BYTES, end + HEADER_BYTES + RECORD_BYTES)
         # Which slots and which record the journal holds, how many slots there were, and whether undo may use it.
         self._journal: list[int] = []
         self._journal_record, self._slots_before, self.can_undo = _NO_RECORD, 0, False
@@ -123,13 +126,21 @@ class Arena:
         """Copy one slot over another (journalled)."""
         if source != target:
             self.save_slot(target)
-            start, stop, step = self._slot_bytes(source)
-            self._bytes[HEADER_BYTES + target * step :][:step] = self._bytes[start:stop]
+            self._copy(self._slot_at(source), self._slot_at(target))
 
-    def _slot_bytes(self, slot: int) -> tuple[int, int, int]:
-        step = self.layout.slot_bytes
-        start = HEADER_BYTES + slot * step
-        return start, start + step, step
+    def _copy(self, source: slice, target: slice) -> None:
+        self._bytes[target] = self._bytes[source]
+
+    def _slot_at(self, slot: int, start: int = HEADER_BYTES) -> slice:
+        first = start + slot * self.layout.slot_bytes
+        return slice(first, first + self.layout.slot_bytes)
+
+    def _record_at(self, index: int) -> slice:
+        first = self._records_end - (index + 1) * RECORD_BYTES
+        return slice(first, first + RECORD_BYTES)
+
+    def _saved_slot_at(self, place: int) -> slice:
+        return self._slot_at(place, self._saved_record.stop)
 
     def append(self, index: int, point: Point) -> None:
         """Put a point into a new slot at the end. The caller has checked `has_room`."""
@@ -159,22 +170,14 @@ class Arena:
 
     def remove_class(self, index: int) -> None:
         """Close the gaps that a class leaves; order is kept, later classes move up by one."""
-        n, classes, step = self.n_slots, self.n_classes, self.layout.slot_bytes
+        n, classes = self.n_slots, self.n_classes
         keep = np.flatnonzero(self.cls[:n] != index)
         for target, source in enumerate(keep.tolist()):
-            start, stop, _ = self._slot_bytes(source)
-            self._bytes[HEADER_BYTES + target * step :][:step] = self._bytes[start:stop]
+            self._copy(self._slot_at(source), self._slot_at(target))
         numbers = self.cls[: len(keep)]
         numbers[numbers > index] -= 1
-        for field in (
-            self.label,
-            self.shots,
-            self.pair_cost,
-            self.other_count,
-            self.other_mean,
-            self.other_variance,
-        ):
-            field[index : classes - 1] = field[index + 1 : classes].copy()
+        for record in range(index, classes - 1):
+            self._copy(self._record_at(record + 1), self._record_at(record))
         self.header[N_SLOTS], self.header[N_CLASSES] = len(keep), classes - 1
         if classes == 1:
             self.header[OWN_COUNT : OWN_VARIANCE + 1] = 0
@@ -186,26 +189,18 @@ class Arena:
         if self.layout.undo:
             self._journal.clear()
             self._journal_record, self._slots_before, self.can_undo = _NO_RECORD, self.n_slots, True
-            end = self._records_end
-            self._bytes[end : end + HEADER_BYTES] = self._bytes[:HEADER_BYTES]
+            self._copy(_HEADER, self._saved_header)
 
     def save_slot(self, slot: int) -> None:
         """Save a slot that was in use when the journal was opened, once."""
         if self.can_undo and slot < self._slots_before and slot not in self._journal:
-            start, stop, step = self._slot_bytes(slot)
-            saved = self._saved_row(len(self._journal))
-            self._bytes[saved : saved + step] = self._bytes[start:stop]
+            self._copy(self._slot_at(slot), self._saved_slot_at(len(self._journal)))
             self._journal.append(slot)
-
-    def _saved_row(self, place: int) -> int:
-        return self._records_end + HEADER_BYTES + RECORD_BYTES + place * self.layout.slot_bytes
 
     def save_record(self, index: int) -> None:
         """Save a class record before it changes."""
         if self.can_undo:
-            start = self._records_end - (index + 1) * RECORD_BYTES
-            saved = self._records_end + HEADER_BYTES
-            self._bytes[saved : saved + RECORD_BYTES] = self._bytes[start : start + RECORD_BYTES]
+            self._copy(self._record_at(index), self._saved_record)
             self._journal_record = index
 
     def close_journal(self) -> None:
@@ -214,14 +209,11 @@ class Arena:
 
     def roll_back(self) -> None:
         """Put back everything since `open_journal`."""
-        step, end = self.layout.slot_bytes, self._records_end
         for place, slot in enumerate(self._journal):
-            saved, start = self._saved_row(place), HEADER_BYTES + slot * step
-            self._bytes[start : start + step] = self._bytes[saved : saved + step]
+            self._copy(self._saved_slot_at(place), self._slot_at(slot))
             self.stale.add(int(self.cls[slot]))
         if self._journal_record != _NO_RECORD:
-            start, saved = end - (self._journal_record + 1) * RECORD_BYTES, end + HEADER_BYTES
-            self._bytes[start : start + RECORD_BYTES] = self._bytes[saved : saved + RECORD_BYTES]
-        self._bytes[:HEADER_BYTES] = self._bytes[end : end + HEADER_BYTES]
+            self._copy(self._saved_record, self._record_at(self._journal_record))
+        self._copy(self._saved_header, _HEADER)
         self.stale = {index for index in self.stale if index < self.n_classes}
         self.close_journal()

@@ -10,11 +10,10 @@ import numpy as np
 
 from edge_imprint.head import fixed
 from edge_imprint.head.arena import Arena
-from edge_imprint.head.fixed import SQUARE_BITS, Int64, Point
+from edge_imprint.head.fixed import COUNT_CAP, SQUARE_BITS, Int64, Point
 
 _ONE = 1 << SQUARE_BITS
 _ALONE_GAP = _ONE // 2
-_COUNT_CAP = 1 << 16
 _COST_MAX = 0xFFFFFFFF
 
 
@@ -29,8 +28,8 @@ def blend(arena: Arena, slot: int, point: Point) -> None:
     if point.shift > shift:
         values <<= point.shift - shift
         shift = point.shift
-    weight = min(point.weight, _COUNT_CAP)
-    total = min(count, _COUNT_CAP) + weight
+    weight = min(point.weight, COUNT_CAP)
+    total = min(count, COUNT_CAP) + weight
     moved = point.values << (shift - point.shift)
     moved -= values
     moved *= 2 * weight
@@ -47,7 +46,7 @@ def is_messy(arena: Arena, index: int) -> bool:
     scatter is below a quarter of the squared gap has collapsed: one proxy serves it.
     """
     classes = arena.n_classes
-    shots = np.minimum(arena.count[:classes].astype(np.int64), _COUNT_CAP)
+    shots = np.minimum(arena.count[:classes].astype(np.int64), COUNT_CAP)
     square = arena.square[:classes].astype(np.int64)
     scatter = np.maximum(_ONE - square, 0) * shots // np.maximum(shots - 1, 1)
     shift = arena.shift[:classes].astype(np.int64)
@@ -72,7 +71,7 @@ def nearest(arena: Arena, centres: Int64, point: Point) -> tuple[int, int]:
 
 def _ward(distance: int, count: int, other: int) -> int:
     """Cost of joining two groups whose centres are so far apart (squared): d n m / (n + m)."""
-    n, m = min(count, _COUNT_CAP), min(other, _COUNT_CAP)
+    n, m = min(count, COUNT_CAP), min(other, COUNT_CAP)
     return distance * n * m // (n + m)
 
 
@@ -80,7 +79,7 @@ def closest_pair(arena: Arena, centres: Int64) -> tuple[int, int, int]:
     """Cost of merging the cheapest pair of centres, and their slots; lowest slots win a tie."""
     if len(centres) < 2:
         return _COST_MAX, -1, -1
-    rows, count = arena.high[centres], np.minimum(arena.count[centres].astype(np.int64), _COUNT_CAP)
+    rows, count = arena.high[centres], np.minimum(arena.count[centres].astype(np.int64), COUNT_CAP)
     shift, square = arena.shift[centres].astype(np.int64), arena.square[centres].astype(np.int64)
     inner = (fixed.gram(rows) << 8) >> (shift[:, None] + shift)
     apart = np.maximum(square[:, None] + square - 2 * inner, 0)

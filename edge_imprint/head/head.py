@@ -30,7 +30,7 @@ class ImprintHead:
         method: "proxies", or "auto" for the best that this version and the budget offer, which is proxies.
         false_accept_rate: share of pictures of never-shown things that may pass as known, 0.001 to 0.5.
         max_proxies: proxies that one class may have, its mean included, 1 to 256.
-        shrinkage: kappa, 1 to 4,095: how many shots the class mean weighs in each proxy.
+        shrinkage: 1 to 4,095: how many shots the class mean weighs at most in each proxy.
         undo: keep room for taking the last shot back; None keeps it where it takes at most a quarter of the budget.
 
     Raises:
@@ -95,7 +95,7 @@ class ImprintHead:
 
     @property
     def shrinkage(self) -> int:
-        """How many shots the class mean weighs in each proxy (kappa)."""
+        """How many shots the class mean weighs at most in each proxy."""
         return self._options.shrinkage
 
     @property
@@ -239,17 +239,15 @@ class ImprintHead:
             ShapeError, ValueRangeError: as in `partial_fit`.
         """
         queries = self._queries(X)
-        if len(queries) == 1:
-            best = [scoring.best_class(self._arena, queries[0])]
-        else:
-            best = scoring.best_classes(self._arena, queries).tolist()
-        labels = [self._labels[i] for i in best]
+        if len(queries) == 1 and not reject:
+            return label_array([self._labels[scoring.best_class(self._arena, queries[0])]])
+        best, cosines = scoring.best_classes(self._arena, queries)
+        labels = [self._labels[i] for i in best.tolist()]
         if not reject:
             return label_array(labels)
         answers = np.empty(len(labels), dtype=object)
         answers[:] = labels
-        cosines = scoring.class_cosines(self._arena, queries)
-        answers[self._verdicts(cosines.max(axis=1)) != "known"] = "unknown"
+        answers[self._verdicts(cosines) != "known"] = "unknown"
         return answers
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
@@ -277,7 +275,7 @@ class ImprintHead:
         the scores of never-shown and of taught things it is "unknown". With a single class there is nothing to compare
         with, and everything is "uncertain".
         """
-        return self._verdicts(self.decision_function(X).max(axis=1))
+        return self._verdicts(scoring.best_classes(self._arena, self._queries(X))[1])
 
     def memory(self) -> dict[str, int]:
         """Bytes by purpose; they add up to `budget`."""

@@ -12,7 +12,7 @@ METHODS = ("proxies", "auto")
 
 
 class Options(NamedTuple):
-    """What shapes a class: how many centres it may have, and how many shots its mean weighs in each of them."""
+    """What shapes a class: how many centres it may have, and how many shots its mean weighs at most in each."""
 
     max_centres: int
     shrinkage: int

@@ -9,6 +9,7 @@ row.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import isqrt
 
 import numpy as np
@@ -79,7 +80,7 @@ def _weight_of_mean(arena: Arena, index: int, centres: Int64, shrinkage: int) ->
     that is taken, since a proxy must win against other classes and not only lie well. Before as many shots have
     joined a centre as opened one, sigma is not known and kappa is `shrinkage`.
     """
-    count = np.minimum(arena.count[centres].astype(np.int64), 1 << 16)
+    count = np.minimum(arena.count[centres].astype(np.int64), fixed.COUNT_CAP)
     total, k = int(count.sum()), len(centres)
     if total < 2 * k:
         return shrinkage
@@ -120,36 +121,38 @@ def cosine_q15(score: int, query_norm: int) -> int:
     return fixed.rounded(score, query_norm << (COEFFICIENT_BITS - 15 - 8))
 
 
-def class_cosines(arena: Arena, queries: Int8) -> NDArray[np.float32]:
-    """Each class's best cosine for int8 queries (m, dim): (m, n_classes) float32 in [-1, 1]."""
-    n, classes = arena.n_slots, arena.n_classes
+def _batches(arena: Arena, queries: Int8) -> Iterator[tuple[slice, Int64, NDArray[np.float64]]]:
+    """Scores of int8 queries (m, dim) with every slot, (n_slots, some of m) at a time, and what cosine 1 scores."""
+    n = arena.n_slots
     cls = arena.cls[:n].astype(np.intp)
-    order = np.argsort(cls, kind="stable")
-    starts = np.searchsorted(cls[order], np.arange(classes))
-    alpha, beta = arena.alpha[:n].astype(np.int64), arena.beta[:n].astype(np.int64)
-    out = np.empty((len(queries), classes), np.float32)
+    alpha, beta = arena.alpha[:n, None].astype(np.int64), arena.beta[:n, None].astype(np.int64)
     for first in range(0, len(queries), _BATCH):
         part = queries[first : first + _BATCH]
-        wide = part.astype(np.float64)
-        length = np.sqrt((wide * wide).sum(axis=1)) * (1 << COEFFICIENT_BITS)
         dot = fixed.products(arena.high[:n], part)
-        scores = alpha[:, None] * dot + beta[:, None] * dot[cls]
+        wide = part.astype(np.float64)
+        full = np.sqrt((wide * wide).sum(axis=1)) * (1 << COEFFICIENT_BITS)
+        yield slice(first, first + len(part)), alpha * dot + beta * dot[cls], full
+
+
+def class_cosines(arena: Arena, queries: Int8) -> NDArray[np.float32]:
+    """Each class's best cosine for int8 queries (m, dim): (m, n_classes) float32 in [-1, 1]."""
+    cls = arena.cls[: arena.n_slots]
+    order = np.argsort(cls, kind="stable")
+    starts = np.searchsorted(cls[order], np.arange(arena.n_classes))
+    out = np.empty((len(queries), arena.n_classes), np.float32)
+    for rows, scores, full in _batches(arena, queries):
         best = np.maximum.reduceat(scores[order], starts, axis=0).T
-        np.divide(best, length[:, None], out=out[first : first + _BATCH], casting="same_kind")
+        np.divide(best, full[:, None], out=out[rows], casting="same_kind")
     return np.clip(out, -1, 1, out=out)
 
 
-def best_classes(arena: Arena, queries: Int8) -> Int64:
-    """The class of the highest score for int8 queries (m, dim), (m,); the lowest slot wins a tie."""
-    n = arena.n_slots
-    cls = arena.cls[:n].astype(np.int64)
-    alpha, beta = arena.alpha[:n].astype(np.int64), arena.beta[:n].astype(np.int64)
-    out = np.empty(len(queries), np.int64)
-    for first in range(0, len(queries), _BATCH):
-        dot = fixed.products(arena.high[:n], queries[first : first + _BATCH])
-        scores = alpha[:, None] * dot + beta[:, None] * dot[cls]
-        out[first : first + _BATCH] = cls[scores.argmax(axis=0)]
-    return out
+def best_classes(arena: Arena, queries: Int8) -> tuple[Int64, NDArray[np.float32]]:
+    """The class of the highest score for int8 queries (m, dim), and its cosine, both (m,); the lowest slot wins."""
+    classes, cosines = np.empty(len(queries), np.int64), np.empty(len(queries), np.float32)
+    for rows, scores, full in _batches(arena, queries):
+        classes[rows] = arena.cls[scores.argmax(axis=0)]
+        np.divide(scores.max(axis=0), full, out=cosines[rows], casting="same_kind")
+    return classes, np.clip(cosines, -1, 1, out=cosines)
 
 
 def best_class(arena: Arena, query: Int8) -> int:

@@ -28,13 +28,15 @@ def taught_half(seed: int, shots: int = 20) -> tuple[ImprintHead, np.ndarray, np
     return head, x[~np.isin(y, known)], x[np.setdiff1d(mine, taught)]
 
 
-def test_the_false_accept_rate_comes_out_near_what_was_asked():
+@pytest.mark.parametrize(("shots", "most"), [(5, 0.10), (10, 0.10), (20, 0.10), (40, 0.20)])
+def test_the_false_accept_rate_comes_out_near_what_was_asked(shots, most):
+    """At 40 shots the class mean has just begun to weigh less and thresholds lag: README states 16 %."""
     rates, recalls = [], []
     for seed in SEEDS:
-        head, strangers, own = taught_half(seed)
+        head, strangers, own = taught_half(seed, shots)
         rates.append((head.verdicts(strangers) == "known").mean())
         recalls.append((head.verdicts(own) == "known").mean())
-    assert 0.01 <= np.mean(rates) <= 0.10, rates
+    assert 0.01 <= np.mean(rates) <= most, rates
     # A head that accepts nothing would pass the line above at 1 %: taught digits must be accepted far more often.
     assert np.mean(recalls) > 3 * np.mean(rates), recalls
 
