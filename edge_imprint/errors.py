@@ -73,3 +73,15 @@ class MissingRuntimeError(EdgeImprintError, ImportError):
 
 class UsageError(EdgeImprintError):
     """A command was given arguments that do not fit together."""
+
+
+class ExportError(EdgeImprintError):
+    """A backbone cannot be exported: its network, a format, or what was asked of both."""
+
+
+class ParityError(ExportError):
+    """An exported file's embeddings differ too much from those of the source."""
+
+
+class DownloadError(EdgeImprintError):
+    """A public backbone cannot be fetched: no connection, a stalled or shortened answer, the wrong bytes."""

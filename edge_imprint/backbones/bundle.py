@@ -4,6 +4,7 @@ whole.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -17,12 +18,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_imprint.backbones.manifest import MANIFEST_NAME, Manifest
+from edge_imprint.backbones.manifest import MANIFEST_NAME, Manifest, read_manifest
 from edge_imprint.backbones.spec import FileSpec
 from edge_imprint.errors import BundleError, StorageError
 
 # Nothing larger is read into memory. ONNX itself ends at 2 GiB.
 MAX_FILE_BYTES = 1 << 31
+# What an export says about itself, beside the files that the manifest names.
+REPORT_NAMES = ("report.json", "report.html")
 
 
 def read_file(path: Path) -> bytes:
@@ -136,7 +139,57 @@ def file_spec(name: str, content: bytes, **fields: object) -> FileSpec:
     return FileSpec(name=name, sha256=sha256, size_bytes=len(content), **fields)  # type: ignore[arg-type]
 
 
-def write_bundle(folder: Path | str, manifest: Manifest, contents: Mapping[str, bytes]) -> None:
+def check_target(folder: Path | str, *, replace: bool = False) -> Path:
+    """Where a new bundle may be written: a folder that does not exist, is empty, or holds a bundle to replace.
+
+    Args:
+        folder: its parent must exist.
+        replace: whether an earlier bundle may be there.
+
+    Returns:
+        The absolute path.
+
+    Raises:
+        StorageError: something else is there, or the parent is missing or cannot be written to.
+    """
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 -- Path.resolve would follow a link to the old bundle
+    try:
+        holds = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+        if folder.exists() and not folder.is_dir():
+            raise StorageError(f"a bundle is a folder; {folder} is a file. Name another folder.")
+        strangers = sorted(set(holds) - _belonging(folder)) if MANIFEST_NAME in holds else holds
+        if strangers or (holds and not replace):
+            what = f"holds {strangers[0]!r}" if strangers else "holds a bundle"
+            way_out = "or remove what is there" if strangers else "or replace it (--replace)"
+            raise StorageError(
+                f"a bundle is written into a new or empty folder; {folder} {what}. Name another {way_out}."
+            )
+        if not os.access(folder.parent, os.W_OK | os.X_OK):
+            reason = "may not be written to" if folder.parent.is_dir() else "does not exist"
+            raise StorageError(f"a bundle's folder is made in its parent, {folder.parent}, which {reason}.")
+    except (OSError, ValueError, BundleError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StorageError(
+            f"a bundle is written into a new or empty folder; {folder}: {reason}. Name another."
+        ) from None
+    return folder
+
+
+def _belonging(folder: Path) -> set[str]:
+    """Names that may lie in a bundle's folder: what its manifest names, and the reports beside it."""
+    manifest = read_manifest(folder)
+    statistics = {manifest.base_statistics.file} if manifest.base_statistics else set()
+    return {MANIFEST_NAME, *REPORT_NAMES, *(file.name for file in manifest.files), *statistics}
+
+
+def write_bundle(
+    folder: Path | str,
+    manifest: Manifest,
+    contents: Mapping[str, bytes],
+    *,
+    extras: Mapping[str, bytes] | None = None,
+    replace: bool = False,
+) -> None:
     """Write a new bundle folder, whole or not at all.
 
     Everything is written to a temporary folder beside the target, flushed, and renamed into place.
@@ -145,12 +198,13 @@ def write_bundle(folder: Path | str, manifest: Manifest, contents: Mapping[str, 
         folder: must not exist yet, or be empty; its parent must exist.
         manifest: names exactly the files of `contents`.
         contents: file name to bytes.
+        extras: files beside them that no manifest names, such as a report.
+        replace: an earlier bundle in `folder` makes way once the new one is on the disk, if nothing else lies there.
 
     Raises:
         BundleError: files missing, too many, or with another hash than the manifest's.
         StorageError: the folder holds something, no permission, disk full. Nothing is left behind.
     """
-    folder = Path(folder)
     promised = {file.name: file.sha256 for file in manifest.files}
     if manifest.base_statistics is not None:
         promised[manifest.base_statistics.file] = manifest.base_statistics.sha256
@@ -160,20 +214,39 @@ def write_bundle(folder: Path | str, manifest: Manifest, contents: Mapping[str, 
         )
     for name, sha256 in promised.items():
         _check_content(name, contents[name], sha256)
+    folder = check_target(folder, replace=replace)
     temporary: Path | None = None
     try:
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        temporary.chmod(0o755)
-        for name, content in [*contents.items(), (MANIFEST_NAME, manifest.to_json().encode())]:
-            with (temporary / name).open("wb") as stream:
+        new = temporary / "new"
+        new.mkdir(mode=0o755)
+        for name, content in [*contents.items(), *(extras or {}).items(), (MANIFEST_NAME, manifest.to_json().encode())]:
+            with (new / name).open("wb") as stream:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
-        temporary.rename(folder)  # over an empty folder this succeeds, over a full one it fails
+        _put_in_place(new, folder, temporary / "old")
     except OSError as error:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
         raise StorageError(
             f"a bundle is written into a new or empty folder; {folder}: {error.strerror or error}. "
-            "Remove what is there or name another folder."
+            "Make room, or name another folder."
         ) from None
+    finally:  # also on Ctrl-C
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put_in_place(new: Path, folder: Path, aside: Path) -> None:
+    """Rename `new` to `folder`; what is there goes aside first, and comes back when the rename fails."""
+    try:
+        new.rename(folder)  # over nothing or an empty folder this succeeds, over a full one it fails
+        return
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not (folder / MANIFEST_NAME).is_file():
+            raise
+    folder.rename(aside)
+    try:
+        new.rename(folder)
+    except BaseException:
+        aside.rename(folder)
+        raise

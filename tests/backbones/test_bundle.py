@@ -94,7 +94,7 @@ def test_a_bundle_is_written_whole_or_not_at_all(
     assert load_backbone(target).digest == load_backbone(source).digest
     with pytest.raises(StorageError, match="new or empty folder"):
         write_bundle(target, manifest, contents)
-    with pytest.raises(StorageError, match="No such file"):
+    with pytest.raises(StorageError, match="does not exist"):
         write_bundle(tmp_path / "no" / "parent", manifest, contents)
     with pytest.raises(BundleError, match="contents must be"):
         write_bundle(tmp_path / "new", manifest, {})
@@ -114,3 +114,53 @@ def test_a_bundle_is_written_whole_or_not_at_all(
     with pytest.raises(StorageError, match="No space left"):
         write_bundle(tmp_path / "new", manifest, contents)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_only_a_bundle_is_replaced_and_extras_come_along(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    source = make_bundle()
+    manifest, contents = read_manifest(source), contents_of(source)
+    target = tmp_path / "target"
+    write_bundle(target, manifest, contents, extras={"report.json": b"first"})
+    with pytest.raises(StorageError, match="holds a bundle"):
+        write_bundle(target, manifest, contents)
+    write_bundle(target, manifest, contents, extras={"report.html": b"second"}, replace=True)
+    assert (target / "report.html").read_bytes() == b"second"
+    assert not (target / "report.json").exists()
+    others = tmp_path / "photographs"
+    others.mkdir()
+    (others / "mug.jpg").write_bytes(b"mine")
+    with pytest.raises(StorageError, match=r"holds 'mug\.jpg'"):
+        write_bundle(others, manifest, contents, replace=True)
+    assert (others / "mug.jpg").read_bytes() == b"mine"
+    (target / "mug.jpg").write_bytes(b"mine")
+    with pytest.raises(StorageError, match=r"holds 'mug\.jpg'"):
+        write_bundle(target, manifest, contents, replace=True)
+    assert (target / "report.html").exists()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+def test_ctrl_c_while_writing_keeps_the_old_bundle(
+    make_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_bundle()
+    manifest, contents = read_manifest(source), contents_of(source)
+    target = tmp_path / "target"
+    write_bundle(target, manifest, contents, extras={"report.json": b"first"})
+    before = sorted(tmp_path.rglob("*"))
+    for moment in range(1, 5):
+        calls = 0
+
+        def interrupt(descriptor: int, moment: int = moment) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == moment:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(os, "fsync", interrupt)
+        try:
+            write_bundle(target, manifest, contents, replace=True)
+        except KeyboardInterrupt:
+            assert sorted(tmp_path.rglob("*")) == before
+        else:
+            assert calls < moment
+            break
