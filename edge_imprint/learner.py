@@ -181,7 +181,13 @@ class Learner:
 
 
 def _opened(backbone: str | os.PathLike[str] | Backbone) -> Backbone:
-    return backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
+    opened = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
+    if opened.manifest.input is None:
+        raise BundleError(
+            f"a learner takes pictures; backbone {opened.name} takes none. Give tensors to the infer of "
+            "load_backbone(...), and its embeddings to an ImprintHead."
+        )
+    return opened
 
 
 def _many(images: ImageLike | Sequence[ImageLike]) -> list[ImageLike]:

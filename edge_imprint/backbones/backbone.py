@@ -15,7 +15,7 @@ from edge_imprint.backbones.image import ImageLike, describe
 from edge_imprint.backbones.manifest import Manifest
 from edge_imprint.backbones.preprocess import Preprocessor
 from edge_imprint.backbones.spec import FileSpec
-from edge_imprint.errors import BundleError, ImageError
+from edge_imprint.errors import BundleError, ImageError, ShapeError
 
 
 class Runner(Protocol):
@@ -31,6 +31,8 @@ class Runner(Protocol):
 
 class Backbone:
     """A frozen network that turns pictures into embeddings. Made by `load_backbone`.
+
+    A network that takes no pictures (its manifest's `input` is None) has `infer` alone.
 
     Attributes:
         name: from the manifest.
@@ -60,7 +62,7 @@ class Backbone:
         self.source = source
         self.options = options
         self._runner = runner
-        self._preprocessor = Preprocessor.of(manifest.input, file)
+        self._preprocessor = None if manifest.input is None else Preprocessor.of(manifest.input, file)
         self._statistics = statistics
 
     def __repr__(self) -> str:
@@ -87,11 +89,13 @@ class Backbone:
 
         Raises:
             ImageError: a picture cannot be used; the message names it. Nothing is returned.
+            BundleError: the network takes no pictures.
         """
+        to_tensor = self._picture_preprocessor()
         listed = _listed(images)
-        tensor = np.empty((len(listed), *self._preprocessor.shape), self._preprocessor.dtype)
+        tensor = np.empty((len(listed), *to_tensor.shape), to_tensor.dtype)
         for i, image in enumerate(listed):
-            tensor[i] = self._prepared(image, i, len(listed))[0]
+            tensor[i] = _prepared(to_tensor, image, i, len(listed))[0]
         return tensor
 
     def infer(self, tensor: NDArray[Any]) -> NDArray[np.float32]:
@@ -102,14 +106,18 @@ class Backbone:
         of the time at best.
 
         Args:
-            tensor: what `prepare` returned.
+            tensor: what `prepare` returned; for a network that takes no pictures, n of its inputs, each without
+                the batch axis, of the dtype that `file` says.
 
         Returns:
             Shape (n, dim), float32, finite, not normalised.
 
         Raises:
             BundleError: the network fails or gives something other than `dim` finite numbers.
+            ShapeError: no batch axis.
         """
+        if np.ndim(tensor) < 2:
+            raise ShapeError(f"infer takes a batch (n, ...); got shape {np.shape(tensor)}. Use tensor[None].")
         embeddings = np.empty((len(tensor), self.dim), np.float32)
         for i in range(len(tensor)):
             embeddings[i] = self._row(self._runner(tensor[i : i + 1]))
@@ -126,21 +134,22 @@ class Backbone:
 
         Raises:
             ImageError: a picture cannot be used; the message names it. Nothing is returned.
-            BundleError: as `infer`.
+            BundleError: as `infer`, or the network takes no pictures.
         """
+        to_tensor = self._picture_preprocessor()
         listed = _listed(images)
         embeddings = np.empty((len(listed), self.dim), np.float32)
         for i, image in enumerate(listed):
-            embeddings[i] = self.infer(self._prepared(image, i, len(listed)))[0]
+            embeddings[i] = self.infer(_prepared(to_tensor, image, i, len(listed)))[0]
         return embeddings
 
-    def _prepared(self, image: ImageLike, number: int, count: int) -> NDArray[Any]:
-        try:
-            return self._preprocessor([image])
-        except ImageError as error:
-            if count == 1 or isinstance(image, str | os.PathLike):  # a path is a name already
-                raise
-            raise ImageError(f"picture {number + 1} of {count}: {error}") from None
+    def _picture_preprocessor(self) -> Preprocessor:
+        if self._preprocessor is None:
+            raise BundleError(
+                f"backbone {self.name} takes no pictures: its manifest has no input rule. Give Backbone.infer tensors "
+                f"of {self.file.dtype} and its embeddings to an ImprintHead."
+            )
+        return self._preprocessor
 
     def _row(self, output: NDArray[Any]) -> NDArray[np.float32]:
         """The network's output as an embedding: dequantised, and a map of features averaged over its
@@ -151,7 +160,7 @@ class Backbone:
         if stored is not None:
             row = (row - np.float32(stored.zero_point)) * np.float32(stored.scale)
         spec = self.manifest.input
-        row = pool(row, self.file.layout, spec.height == spec.width)
+        row = pool(row, self.file.layout, spec is not None and spec.height == spec.width)
         if row.shape != (1, self.dim):
             raise BundleError(
                 f"{self.file.name} must give {self.dim} numbers for a picture; got an output of "
@@ -177,7 +186,7 @@ class Backbone:
             "file": self.file.name,
             "size_bytes": self.file.size_bytes,
             "files": {file.name: file.size_bytes for file in self.manifest.files},
-            "input_size": [spec.height, spec.width],
+            "input_size": None if spec is None else [spec.height, spec.width],
             "embedding": self.file.embedding,
         }
 
@@ -186,8 +195,8 @@ def pool(output: NDArray[np.float32], layout: str, square: bool = False) -> NDAr
     """A network's output as rows: rank 2 as it is, a map of rank 4 averaged over height and width.
 
     Args:
-        output: shape (n, dim), (n, height, width, dim) or (n, dim, height, width). A map with height and
-            width 1 is taken as it is in either order.
+        output: shape (n, dim), (n, height, width, dim) or (n, dim, height, width). What has one axis longer than
+            1 beside the batch is a row already, in any order and rank.
         layout: of the input, "nhwc" or "nchw".
         square: whether the input is. Converted networks often turn the axes inside, so that input and map
             have different layouts; a square picture has a square map, which tells its two sides apart from
@@ -200,15 +209,28 @@ def pool(output: NDArray[np.float32], layout: str, square: bool = False) -> NDAr
         >>> pool(np.ones((1, 8, 7, 7), np.float32), "nchw").shape
         (1, 8)
     """
+    if output.ndim > 2 and sum(axis > 1 for axis in output.shape[1:]) <= 1:
+        return output.reshape(len(output), -1)
     if output.ndim != 4:
         return output
-    if sum(axis > 1 for axis in output.shape[1:]) <= 1:
-        return output.reshape(len(output), -1)
-    first, second, third = output.shape[1:]
+    return np.asarray(output.mean(axis=map_axes(output.shape, layout, square), dtype=np.float32))
+
+
+def map_axes(shape: Sequence[int], layout: str, square: bool) -> tuple[int, int]:
+    """The axes of height and width of a map of rank 4; see `pool` for the rule."""
+    first, second, third = shape[1:]
     if square and first != third and second in (first, third):
         layout = "nhwc" if first == second else "nchw"
-    axes = (2, 3) if layout == "nchw" else (1, 2)
-    return np.asarray(output.mean(axis=axes, dtype=np.float32))
+    return (2, 3) if layout == "nchw" else (1, 2)
+
+
+def _prepared(to_tensor: Preprocessor, image: ImageLike, number: int, count: int) -> NDArray[Any]:
+    try:
+        return to_tensor([image])
+    except ImageError as error:
+        if count == 1 or isinstance(image, str | os.PathLike):  # a path is a name already
+            raise
+        raise ImageError(f"picture {number + 1} of {count}: {error}") from None
 
 
 def _listed(images: Sequence[ImageLike]) -> list[ImageLike]:

@@ -17,8 +17,9 @@ from edge_imprint.errors import BundleError
 
 DTYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8"}
 OPERATORS = {
-    1: "AVERAGE_POOL_2D", 3: "CONV_2D", 6: "DEQUANTIZE", 9: "FULLY_CONNECTED", 14: "LOGISTIC", 22: "RESHAPE",
-    25: "SOFTMAX", 40: "MEAN", 43: "SQUEEZE", 50: "LOG_SOFTMAX", 114: "QUANTIZE",
+    0: "ADD", 1: "AVERAGE_POOL_2D", 3: "CONV_2D", 6: "DEQUANTIZE", 9: "FULLY_CONNECTED", 14: "LOGISTIC",
+    17: "MAX_POOL_2D", 18: "MUL", 22: "RESHAPE", 25: "SOFTMAX", 40: "MEAN", 41: "SUB", 42: "DIV", 43: "SQUEEZE",
+    50: "LOG_SOFTMAX", 56: "ARG_MAX", 74: "SUM", 82: "REDUCE_MAX", 114: "QUANTIZE",
 }  # fmt: skip
 # Tensors, operators or list entries: far above any real graph, far below what would exhaust memory.
 _LIMIT = 1 << 20
@@ -71,6 +72,9 @@ class _Reader:
     def __init__(self, content: bytes, name: str) -> None:
         self.content = content
         self.name = name
+        # Tables of a whole file share a few short lists at most. In a damaged one, a million tables may point to
+        # the same list of a million entries.
+        self._left = 4 * len(content) + 4096
 
     def fail(self, why: str) -> NoReturn:
         raise BundleError(f"a TFLite file must be a whole flatbuffer; {self.name}: {why}. Download or export it again.")
@@ -110,6 +114,9 @@ class _Reader:
         length = self.read("I", start)
         if length > _LIMIT or start + 4 + length * width > len(self.content):
             self.fail(f"a list of {length} entries at byte {start}")
+        self._left -= length * width
+        if self._left < 0:
+            self.fail("its lists together are longer than the file")
         return start + 4, length
 
     def integers(self, table: int, number: int) -> tuple[int, ...]:

@@ -156,13 +156,20 @@ def _check_input(manifest: Manifest, file: FileSpec, runner: OnnxRunner | Tflite
     """Refuse a manifest that says another input tensor than the file has: the pictures would be scrambled,
     silently.
     """
-    sides = Preprocessor.of(manifest.input, file).shape
-    fits = all(has in (None, says) for has, says in zip(runner.input_shape, (1, *sides), strict=True))
-    if not fits or runner.input_dtype != file.dtype:
+    says: tuple[int, ...] | str = "of any shape"
+    fits = runner.input_dtype == file.dtype
+    if manifest.input is not None:
+        says = (1, *Preprocessor.of(manifest.input, file).shape)
+        fits &= len(runner.input_shape) == len(says) and all(map(_fits, runner.input_shape, says))
+    if not fits:
         raise BundleError(
-            f"{where} must take the input that is described for it, {file.dtype} {(1, *sides)}; it takes "
+            f"{where} must take the input that is described for it, {file.dtype} {says}; it takes "
             f"{runner.input_dtype} {runner.input_shape}. Correct height, width, layout or dtype."
         )
+
+
+def _fits(has: int | None, says: int) -> bool:
+    return has is None or has == says
 
 
 def _load_onnx(
@@ -190,9 +197,11 @@ def _load_onnx(
     probe = derive(1)
     file = probe.files[0]
     _check_input(probe, file, runner, str(path))
-    sides = Preprocessor.of(probe.input, file).shape
+    spec = probe.input
+    assert spec is not None  # what is derived from a single file is for pictures
+    sides = Preprocessor.of(spec, file).shape
     output = runner(np.zeros((1, *sides), file.dtype)).astype(np.float32)
-    output = pool(output, file.layout, probe.input.height == probe.input.width)
+    output = pool(output, file.layout, spec.height == spec.width)
     if output.ndim != 2:
         raise BundleError(
             f"an embedding must be (1, dim) or a map of four axes; {path} gives {output.shape} as "

@@ -13,6 +13,7 @@ A bundle is a folder with a `manifest.json` and the files it names, side by side
                 "input_quantisation": null, "output_quantisation": null}],
      "base_statistics": {"file": "base_statistics.npz", "sha256": ...}}
 
+`input` is null for a network that takes no pictures (sound, motion): its tensors are made elsewhere.
 `layout`, `dtype` and quantisation belong to a file, not to the bundle: the ONNX and the TFLite file of one
 network differ in them. Every value is checked when an object is made, from JSON or from Python alike.
 """
@@ -52,7 +53,7 @@ class Manifest:
         licence: of the weights, an SPDX name where there is one.
         description: one line for people.
         dim: width of the embedding.
-        input: what happens to a picture.
+        input: what happens to a picture; None for a network that takes no pictures.
         files: at least one, names unique.
         base_statistics: optional.
     """
@@ -61,7 +62,7 @@ class Manifest:
     licence: str
     description: str
     dim: int
-    input: InputSpec
+    input: InputSpec | None
     files: tuple[FileSpec, ...]
     base_statistics: StatisticsSpec | None = None
 
@@ -70,8 +71,8 @@ class Manifest:
         check_text("licence", self.licence)
         check_text("description", self.description, 2000)
         check_int("dim", self.dim, 1, MAX_DIM)
-        if not isinstance(self.input, InputSpec):
-            refuse("input", "an InputSpec", self.input)
+        if self.input is not None and not isinstance(self.input, InputSpec):
+            refuse("input", "an InputSpec, or None for a network that takes no pictures", self.input)
         object.__setattr__(self, "files", tuple(self.files))
         if not self.files or not all(isinstance(file, FileSpec) for file in self.files):
             refuse("files", "a list with at least one file", self.files)
@@ -106,7 +107,8 @@ class Manifest:
         if isinstance(schema, bool) or schema != SCHEMA:
             refuse("schema", str(SCHEMA), schema)
         fields = _fields(raw, cls, "the manifest")
-        fields["input"] = InputSpec(**_fields(fields["input"], InputSpec, "input"))
+        if fields["input"] is not None:
+            fields["input"] = InputSpec(**_fields(fields["input"], InputSpec, "input"))
         if not isinstance(fields["files"], list):
             refuse("files", "a list with at least one file", fields["files"])
         fields["files"] = tuple(_file_from_json(entry) for entry in fields["files"])
@@ -129,7 +131,7 @@ class Manifest:
         for ignored in ("name", "size_bytes", "precision"):
             del what[ignored]
         what["dim"] = self.dim
-        what["input"] = dataclasses.asdict(self.input)
+        what["input"] = None if self.input is None else dataclasses.asdict(self.input)
         return hashlib.sha256(json.dumps(what, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -108,9 +108,9 @@ class OnnxRunner:
         self.version: str = ort.__version__
         self._where = where
         inputs = self._session.get_inputs()
-        if len(inputs) != 1 or len(inputs[0].shape) != 4:
+        if len(inputs) != 1:
             found = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in inputs)
-            raise BundleError(f"a backbone takes one tensor of four axes, a batch of pictures; {where} takes {found}.")
+            raise BundleError(f"a backbone takes one tensor, a batch of pictures; {where} takes {found or 'none'}.")
         self._input: str = inputs[0].name
         self.input_shape = _lengths(inputs[0].shape)
         self.input_dtype = self._dtype(inputs[0].type)

@@ -14,7 +14,7 @@ Channels = tuple[float, float, float]
 
 _IMAGENET_MEAN = (123.675, 116.28, 103.53)
 _IMAGENET_SCALE = (1 / 58.395, 1 / 57.12, 1 / 57.375)
-_SYMMETRIC = ((127.5,) * 3, (1 / 127.5,) * 3)
+_SYMMETRIC: tuple[Channels, Channels] = ((127.5,) * 3, (1 / 127.5,) * 3)
 
 
 def picture_axes(shape: tuple[int | None, ...], where: str) -> tuple[str, int | None, int | None]:
@@ -36,13 +36,20 @@ def picture_axes(shape: tuple[int | None, ...], where: str) -> tuple[str, int | 
 
 
 def derive_tflite(
-    path: Path, content: bytes, graph: Graph, embedding: Tensor, preprocessing: InputSpec | None
+    path: Path,
+    content: bytes,
+    graph: Graph,
+    embedding: Tensor,
+    preprocessing: InputSpec | None,
+    *,
+    pictures: bool = True,
 ) -> Manifest:
     """The manifest of a .tflite file.
 
     An integer input is fed raw pixels (less 128 for int8): its quantisation says which real values these
     stand for, and so gives mean and scale. A float32 input that is quantised at once inside the network is
-    treated the same; any other gets [-1, 1].
+    treated the same; any other gets [-1, 1]. With `pictures` false the input may have any shape, and the
+    manifest has no input rule.
 
     Raises:
         BundleError: the input is no picture, or a dtype that cannot be fed.
@@ -52,24 +59,16 @@ def derive_tflite(
         raise BundleError(
             f"a backbone takes one input; {path} takes {len(graph.inputs)}. Use a network with a single one."
         )
-    layout, height, width = picture_axes(source.shape, str(path))
+    layout, spec = "nhwc", None
+    if pictures:
+        layout, height, width = picture_axes(source.shape, str(path))
+        spec = preprocessing or _input(height, width, path, *_stored_rule(graph, source))
     for tensor in (source, embedding):
         if tensor.dtype not in DTYPES:
             raise BundleError(
                 f"input and embedding must be {', '.join(DTYPES)}; in {path} {tensor.name!r} is "
                 f"{tensor.dtype}. Convert it again."
             )
-    pixels = source
-    if source.dtype == "float32":
-        readers = [operator for operator in graph.operators if source.index in operator.inputs]
-        if len(readers) == 1 and readers[0].name == "QUANTIZE" and readers[0].outputs:
-            pixels = graph.tensors[readers[0].outputs[0]]
-    mean, scale = _SYMMETRIC
-    if pixels.dtype in ("uint8", "int8"):
-        step, zero_point = pixels.quantisation or (1.0, -128 if pixels.dtype == "int8" else 0)
-        mean = (float(zero_point + (128 if pixels.dtype == "int8" else 0)),) * 3
-        scale = (step,) * 3
-    spec = preprocessing or _input(height, width, path, mean, scale)
     integer = source.dtype != "float32"
     stored = source.quantisation or (1.0, -128 if source.dtype == "int8" else 0)
     file = file_spec(
@@ -85,6 +84,19 @@ def derive_tflite(
     )
     dim = max(embedding.shape)
     return Manifest(path.stem or "backbone", "unknown", f"TFLite file {path.name}", dim, spec, (file,))
+
+
+def _stored_rule(graph: Graph, source: Tensor) -> tuple[Channels, Channels]:
+    """Mean and scale of the pixels as the quantisation of the input, or of what it becomes at once, has them."""
+    pixels = source
+    if source.dtype == "float32":
+        readers = [operator for operator in graph.operators if source.index in operator.inputs]
+        if len(readers) == 1 and readers[0].name == "QUANTIZE" and readers[0].outputs:
+            pixels = graph.tensors[readers[0].outputs[0]]
+    if pixels.dtype not in ("uint8", "int8"):
+        return _SYMMETRIC
+    step, zero_point = pixels.quantisation or (1.0, -128 if pixels.dtype == "int8" else 0)
+    return (float(zero_point + (128 if pixels.dtype == "int8" else 0)),) * 3, (step,) * 3
 
 
 def _output_quantisation(tensor: Tensor) -> Quantisation | None:

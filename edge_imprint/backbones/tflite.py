@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ class TfliteRunner:
         content: the file's bytes; its first output is the embedding (see `flatbuffer.cut`).
         where: the file's name, for messages.
         threads: of one run; None leaves it to the runtime.
+        runtimes: which to try, in this order, each like an entry of `RUNTIMES`; None tries those.
 
     Attributes:
         input_shape, input_dtype, output_shape, output_dtype: of the two tensors.
@@ -42,10 +43,18 @@ class TfliteRunner:
         version: of that distribution.
     """
 
-    def __init__(self, content: bytes, where: str, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        where: str,
+        threads: int | None = None,
+        runtimes: Sequence[tuple[str, str]] | None = None,
+    ) -> None:
         self._where = where
         self._lock = threading.Lock()
-        self._interpreter, self.runtime = _construct(content, where, threads)
+        self._interpreter, self.runtime = _construct(
+            content, where, threads, RUNTIMES if runtimes is None else runtimes
+        )
         self.version = _version(self.runtime)
         source, target = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
         self._input, self._output = source["index"], target["index"]
@@ -65,7 +74,7 @@ class TfliteRunner:
                 raise BundleError(f"{self._where} failed on a tensor {tensor.shape}: {str(error)[:300]}") from None
 
 
-def _construct(content: bytes, where: str, threads: int | None) -> tuple[Any, str]:
+def _construct(content: bytes, where: str, threads: int | None, runtimes: Sequence[tuple[str, str]]) -> tuple[Any, str]:
     """An interpreter of the first runtime that can be imported *and* constructs one.
 
     tflite-runtime 2.14 imports under numpy 2 and fails only when an interpreter is made, so an import
@@ -73,24 +82,39 @@ def _construct(content: bytes, where: str, threads: int | None) -> tuple[Any, st
     """
     failures: list[str] = []
     refusal = ""
-    for module, distribution in RUNTIMES:
-        with _quiet():
-            try:
-                interpreter = importlib.import_module(module).Interpreter(model_content=content, num_threads=threads)
-                interpreter.allocate_tensors()
-                return interpreter, distribution
-            except ImportError as error:
-                failures.append(f"{distribution}: {error}")
-            except (ValueError, RuntimeError) as error:  # the runtime works and refuses the file
-                refusal = refusal or f"{distribution}: {str(error)[:300]}"
-            except (AttributeError, SystemError) as error:  # built for another numpy
-                failures.append(f"{distribution}: {error.__cause__ or error}")
+    for module, distribution in runtimes:
+        try:
+            return interpreter(module, content, threads), distribution
+        except MissingRuntimeError as error:
+            failures.append(f"{distribution}: {error}")
+        except BundleError as error:
+            refusal = refusal or f"{distribution}: {error}"
     if refusal:
         raise BundleError(f"a TFLite file must be whole and use built-in operators; {where} is refused by {refusal}")
     raise MissingRuntimeError(
         f"a TFLite backbone needs a runtime that works; tried {'; '.join(failures)}. "
         "Install one: pip install edge-imprint[tflite]"
     )
+
+
+def interpreter(module: str, content: bytes, threads: int | None) -> Any:
+    """Construct the interpreter of one runtime, tensors allocated.
+
+    Raises:
+        MissingRuntimeError: it cannot be imported, or cannot construct anything; the message is its own.
+        BundleError: it works and refuses the file; likewise.
+    """
+    with _quiet():
+        try:
+            made = importlib.import_module(module).Interpreter(model_content=content, num_threads=threads)
+            made.allocate_tensors()
+            return made
+        except ImportError as error:
+            raise MissingRuntimeError(str(error)) from None
+        except (AttributeError, SystemError) as error:  # built for another numpy
+            raise MissingRuntimeError(str(error.__cause__ or error)) from None
+        except (ValueError, RuntimeError) as error:
+            raise BundleError(str(error)[:300]) from None
 
 
 def _version(distribution: str) -> str:

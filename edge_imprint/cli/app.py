@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from edge_imprint import __version__
-from edge_imprint.cli import demo, evaluate, forget, info, learn, output, plan, predict
+from edge_imprint.cli import backbones, demo, evaluate, export, forget, info, learn, output, plan, predict
 from edge_imprint.errors import EdgeImprintError
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
@@ -39,7 +39,7 @@ def _top(
         output.write(context.get_help() + "\n")
 
 
-for _command in (demo, learn, predict, forget, info, plan, evaluate):
+for _command in (demo, learn, predict, forget, info, plan, evaluate, export, backbones):
     app.command(_command.__name__.rpartition(".")[2])(_command.command)
 
 

@@ -11,7 +11,11 @@ import typer
 
 from edge_imprint.cli import output
 from edge_imprint.cli.common import Json, size_text
+from edge_imprint.cli.export_report import read_report, report_line
 from edge_imprint.errors import StorageError
+
+# Timed runs of each file; a few are enough to choose by.
+RUNS = 10
 
 
 def command(
@@ -23,13 +27,18 @@ def command(
             help="A state file, a bundle folder, an .onnx or a .tflite file.",
         ),
     ],
+    no_run: Annotated[
+        bool, typer.Option("--no-run", help="For a bundle: see whether its files run here, but take no time of it.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say what a state file or a backbone holds; nothing is changed.
 
     For a state file: classes with their shots and proxies, bytes of each part
     and of the budget, the backbone it belongs to. For a bundle or a network
-    file: embedding length, input size, files, hashes.
+    file: embedding length, input size, files, hashes. For a bundle also which
+    runtimes of this machine run each file and how fast, and what the report of
+    its export says.
 
     \b
     Examples:
@@ -41,22 +50,42 @@ def command(
             f"FILE must be a state file, a bundle folder, an .onnx or a .tflite file; no such file: {file}"
         )
     if file.is_dir() or file.name == "manifest.json" or file.suffix.lower() in (".onnx", ".tflite"):
-        _backbone(file.parent if file.name == "manifest.json" else file, as_json)
+        _backbone(file.parent if file.name == "manifest.json" else file, as_json, timed=not no_run)
     else:
         _state(file, as_json)
 
 
-def _backbone(source: Path, as_json: bool) -> None:
+def _backbone(source: Path, as_json: bool, *, timed: bool) -> None:
     from edge_imprint.backbones import load_backbone
 
     facts = load_backbone(source).info()
+    if source.is_dir():
+        from edge_imprint.backbones import probe
+
+        facts["runs_here"] = probe.as_json(probe.probe(source, runs=RUNS if timed else 0))
+        facts["report"] = read_report(source)
     if as_json:
         output.write_json({"kind": "backbone", **facts})
         return
-    shown = {name.replace("_", " "): value for name, value in facts.items() if name not in ("files", "size_bytes")}
-    shown["input size"] = " x ".join(str(side) for side in facts["input_size"])
+    apart = ("files", "size_bytes", "runs_here", "report")
+    shown = {name.replace("_", " "): value for name, value in facts.items() if name not in apart}
+    sides = facts["input_size"]
+    shown["input size"] = "takes no pictures" if sides is None else " x ".join(str(side) for side in sides)
     shown["files"] = ", ".join(f"{name} ({size_text(size)})" for name, size in facts["files"].items())
+    if facts.get("report") is not None:
+        shown["report"] = report_line(facts["report"])
     output.write_facts({name: str(value) for name, value in shown.items()})
+    if "runs_here" in facts:
+        output.write("\n")
+        output.write_table(("file", "runtime", "here"), [_row(entry) for entry in facts["runs_here"]])
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, str, str]:
+    if not entry["runs"]:
+        here = f"no: {entry['reason']}"
+    else:
+        here = "runs" if entry["median_ms"] is None else f"{entry['median_ms']:.3g} ms per picture, 1 thread"
+    return entry["file"], f"{entry['runtime']} {entry['version'] or ''}".strip(), here
 
 
 def _state(path: Path, as_json: bool) -> None:

@@ -20,8 +20,9 @@ def render(report: Mapping[str, Any], objects: story.Part, digits: story.Part) -
     """Fill the template. `report` holds the numbers of report.json; the parts bring the pictures."""
     import jinja2
 
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    template = environment.get_template("report.html")
     memory, names = report["memory"], report["objects"]["shown_as"]
     tested_on, secret = report["objects"]["tested_on"], set(report["objects"]["never_shown"])
     page = dict(report)

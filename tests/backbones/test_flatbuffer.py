@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import struct
 import warnings
 from pathlib import Path
@@ -146,6 +147,49 @@ def test_a_layer_between_pool_and_classifier_keeps_the_pool() -> None:
     assert find_embedding(graph, "f").name == "t2"
 
 
+@pytest.mark.parametrize("share", ["MUL", "DIV"])
+def test_a_mean_written_as_a_sum_and_a_share(share: str) -> None:
+    shapes = {0: (1, 8, 8, 3), 1: (1, 8, 8, 16), 2: (1, 16), 3: (1, 16), 4: (1, 10), 5: (1, 10), 6: (), 7: (1, 10)}
+    operators = (("CONV_2D", (0,), 1), ("SUM", (1,), 2), (share, (2, 6), 3), ("FULLY_CONNECTED", (3,), 4))
+    graph = graph_of(*operators, ("ADD", (4, 6), 5), ("ARG_MAX", (5,), 7), shapes=shapes)
+    assert find_embedding(graph, "f").name == "t3"
+    # A residual sum of two computed tensors is no bias.
+    graph = graph_of(*operators, ("ADD", (4, 4), 5), shapes=shapes)
+    assert find_embedding(graph, "f").name == "t5"
+
+
+def test_several_outputs_must_agree_or_one_be_named() -> None:
+    shapes = {0: (1, 8, 8, 3), 1: (1, 16), 2: (1, 10), 3: (1, 4)}
+    graph = graph_of(("MEAN", (0,), 1), ("FULLY_CONNECTED", (1,), 2), ("RELU", (0,), 3), shapes=shapes)
+    both = dataclasses.replace(graph, outputs=(2, 1))
+    assert find_embedding(both, "f").name == "t1"
+    with pytest.raises(BundleError, match=r"there are 2 outputs\. Pass embedding=NAME with one of: 't1', 't2', 't3'"):
+        find_embedding(dataclasses.replace(graph, outputs=(2, 3)), "f")
+    assert find_embedding(dataclasses.replace(graph, outputs=(2, 3)), "f", "t3").name == "t3"
+
+
+def test_an_output_called_embedding_is_one() -> None:
+    shapes = {0: (1, 8, 8, 3), 1: (1, 16), 2: (1, 10)}
+    graph = graph_of(("MEAN", (0,), 1), ("FULLY_CONNECTED", (1,), 2), shapes=shapes)
+    named = dataclasses.replace(graph.tensors[2], name="embedding")
+    projected = dataclasses.replace(graph, tensors=(*graph.tensors[:2], named))
+    assert find_embedding(projected, "f") == named
+
+
+def test_the_part_of_a_name_before_the_semicolon_will_do_where_it_is_unique() -> None:
+    shapes = {0: (1, 8), 1: (1, 8), 2: (1, 8)}
+    graph = graph_of(("RELU", (0,), 1), ("RELU", (1,), 2), shapes=shapes)
+
+    def renamed(*names: str) -> Graph:
+        pairs = zip(graph.tensors, names, strict=True)
+        return dataclasses.replace(graph, tensors=tuple(dataclasses.replace(t, name=n) for t, n in pairs))
+
+    assert find_embedding(renamed("x", "a;b", "c;b"), "f", "a").index == 1
+    assert find_embedding(renamed("x", "a;b", "a"), "f", "a").index == 2
+    with pytest.raises(BundleError, match="'a' names no tensor"):
+        find_embedding(renamed("x", "a;b", "a;c"), "f", "a")
+
+
 def test_a_network_that_ends_in_a_map_lists_what_could_be_meant() -> None:
     shapes = {0: (1, 8, 8, 3), 1: (1, 1, 1, 16), 2: (1, 8, 8, 16)}
     graph = graph_of(("MEAN", (0,), 1), ("CONV_2D", (0,), 2), shapes=shapes)
@@ -188,6 +232,30 @@ def test_absurd_lengths_are_refused_before_memory_is_taken(shared_data: Path) ->
     struct.pack_into("<I", damaged, graph.operators_at - 4, 0xFFFFFFFF)
     with pytest.raises(BundleError, match="a list of 4294967295 entries"):
         read_graph(bytes(damaged))
+
+
+def test_tables_that_share_one_long_list_are_refused() -> None:
+    """A thousand tensors whose shape is the same list of ten thousand numbers: 44 kB that unfold to 40 MB."""
+    tensors, numbers = 1_000, 10_000
+    # Back to front: root, model, list of graphs, graph, list of tensors, one tensor, its shape.
+    vtable = struct.pack("<HHHHH", 10, 16, 0, 0, 4) + bytes(2)  # field 2 at 4
+    first = struct.pack("<HHH", 6, 8, 4) + bytes(2)  # field 0 at 4
+    content = bytearray(struct.pack("<I4s", 8 + len(vtable) + len(first), b"TFL3") + vtable + first)
+    model = len(content)
+    content += struct.pack("<iI", model - 8, 12) + bytes(8)  # the list of graphs is 12 bytes after its field
+    graphs = len(content)
+    assert graphs == model + 16
+    content += struct.pack("<II", 1, 4)
+    graph = len(content)
+    content += struct.pack("<iI", graph - 8 - len(vtable), 4)
+    at = len(content)
+    tensor = at + 4 + 4 * tensors
+    content += struct.pack("<I", tensors)
+    content += b"".join(struct.pack("<I", tensor - (at + 4 + 4 * i)) for i in range(tensors))
+    content += struct.pack("<iI", tensor - 8 - len(vtable), 4)
+    content += struct.pack("<I", numbers) + bytes(4 * numbers)
+    with pytest.raises(BundleError, match="its lists together are longer than the file"):
+        read_graph(bytes(content))
 
 
 def test_other_files_are_refused() -> None:

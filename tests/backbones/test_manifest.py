@@ -22,6 +22,9 @@ def test_json_round_trip() -> None:
     assert Manifest.from_json(MANIFEST.to_json()) == MANIFEST
     plain = dataclasses.replace(MANIFEST, base_statistics=None, input=InputSpec(1, 4096, colour="bgr"))
     assert Manifest.from_json(plain.to_json()) == plain
+    sound = dataclasses.replace(MANIFEST, input=None)
+    assert Manifest.from_json(sound.to_json()) == sound
+    assert json.loads(sound.to_json())["input"] is None
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,8 @@ def test_digest_follows_what_changes_the_numbers_and_nothing_else() -> None:
     ):
         changed = dataclasses.replace(MANIFEST, input=dataclasses.replace(CROP, **change))
         seen.add(changed.digest(FILE))
-    assert len(seen) == 12
+    seen.add(dataclasses.replace(MANIFEST, input=None).digest(FILE))
+    assert len(seen) == 13
     whole = dataclasses.replace(MANIFEST, input=dataclasses.replace(CROP, mean=(127, 127, 127)))
     as_floats = dataclasses.replace(MANIFEST, input=dataclasses.replace(CROP, mean=(127.0,) * 3))
     assert whole.digest(FILE) == as_floats.digest(FILE)
