@@ -25,8 +25,8 @@ class Preprocessor:
     Args:
         spec: what happens to a picture.
         layout: "nhwc" or "nchw".
-        dtype: "float32", "uint8" or "int8". An integer input gets rint(real / scale) + zero_point, ties to
-            even, saturated.
+        dtype: "float32", "uint8" or "int8". An integer input gets real / scale + zero_point, rounded
+            half up, saturated.
         quantisation: (scale, zero_point) of an integer input, (1.0, 0) when it has none.
 
     Example:
@@ -59,7 +59,9 @@ class Preprocessor:
         limits = np.iinfo(self.dtype)
         entries: list[int] = []
         for mean, gain in zip(self.spec.mean, self.spec.scale, strict=True):
-            stored = np.rint((pixels - mean) * gain / scale) + zero_point
+            # Half up, not half to even: with a mean of 127.5 every value is a tie, and even would merge neighbours.
+            # The inner rounding takes ties back that float arithmetic moved by a hair.
+            stored = np.floor(np.round((pixels - mean) * gain / scale, 6) + 0.5) + zero_point
             clipped = np.clip(stored, limits.min, limits.max).astype(self.dtype)
             entries.extend(clipped.view(np.uint8).tolist())
         return entries

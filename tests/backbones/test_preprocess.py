@@ -90,3 +90,10 @@ def test_nothing_and_the_smallest_picture() -> None:
     preprocessor = Preprocessor(InputSpec(5, 7), layout="nchw", dtype="float32")
     assert preprocessor([]).shape == (0, 3, 5, 7)
     assert np.ptp(preprocessor([np.full((1, 1, 3), 255, np.uint8)])) == 0
+
+
+def test_an_int8_input_keeps_all_pixel_values_apart_where_every_one_is_a_tie() -> None:
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    prepare = Preprocessor(InputSpec(16, 16), layout="nhwc", dtype="int8", quantisation=(1 / 127.5, 0))
+    stored = prepare([np.repeat(grey[..., None], 3, axis=2)])[0, ..., 0].ravel()
+    np.testing.assert_array_equal(stored, np.clip(np.arange(256) - 127, -128, 127))
