@@ -19,6 +19,7 @@ from rich.progress import track
 from benchmarks.errors import DataMissingError
 from edge_imprint.backbones import Backbone, load_backbone
 from edge_imprint.errors import EdgeImprintError
+from edge_imprint_export.public.registry import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 64
@@ -29,14 +30,23 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class BackboneSource:
-    """Where a backbone of the suites comes from: a file of the shared folder, or the embedded default."""
+    """Where a backbone of the suites comes from: a file of the shared folder, or the embedded default.
+
+    `embedding` names a tensor of the file; None takes the last one that fits.
+    """
 
     title: str
     file: str | None
     precision: str = "auto"
+    embedding: str | None = None
 
 
 BACKBONES = {
+    **{
+        entry.name: BackboneSource(entry.title, entry.file_name, embedding=entry.embedding)
+        for entry in registry()
+        if entry.takes_pictures
+    },
     "mobilenet_v1_0.25_128": BackboneSource("MobileNetV1 0.25/128", "mobilenet_v1_0.25_128_quant.tflite"),
     "mobilenet_v1_1.0_224": BackboneSource(
         "MobileNetV1 1.0/224", "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"
@@ -164,7 +174,12 @@ def backbone_of(name: str) -> Backbone:
         if not path.is_file():
             raise DataMissingError(f"{path.name} is missing; set EDGE_IMPRINT_DATA to the folder that holds backbones/")
     try:
-        return load_backbone("default" if source.file is None else path, precision=source.precision, threads=1)
+        return load_backbone(
+            "default" if source.file is None else path,
+            precision=source.precision,
+            threads=1,
+            embedding=source.embedding,
+        )
     except EdgeImprintError as error:
         # A reason is kept in results, which are published: no folders of this machine.
         reason = str(error).replace(str(ROOT), ".").replace(str(data_folder()), "data")

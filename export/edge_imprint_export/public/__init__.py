@@ -1,0 +1,1 @@
+"""Openly licensed backbones known by name, and their download."""
