@@ -1,0 +1,1 @@
+"""Everything about .onnx files: build, cut, convert, quantise."""
