@@ -1,0 +1,1 @@
+"""Everything about .tflite files: build, cut, quantise."""

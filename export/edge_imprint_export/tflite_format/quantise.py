@@ -1,0 +1,209 @@
+"""int8 .tflite files from a float32 one: int8 in and out, weights per channel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_imprint.errors import ExportError, MissingRuntimeError
+from edge_imprint_export.int8.quantiser import Layer
+from edge_imprint_export.tflite_format.equalise import can_equalise, equalise
+from edge_imprint_export.tflite_format.first_layer import align
+from edge_imprint_export.tflite_format.network import FLOAT32, OUTPUT_AXIS, Network, tidied
+from edge_imprint_export.tflite_format.quiet import quiet
+from edge_imprint_export.tflite_format.ranges import LEVELS, Range, covering, pixel_grid
+from edge_imprint_export.tflite_format.statistics import Flow, collect
+
+_EQUALISED = "equalised"
+# A bias is stored in steps of input step times weight step, as int32. Half of its bits are left to the sum of products.
+_MOST_BIAS = 1 << 29
+
+
+class TfliteQuantiser:
+    """Makes int8 files of one float32 .tflite file.
+
+    Calibration pictures run at the first use, and once more for the equalised methods. What a file is quantised to
+    depends on the file and the pictures alone.
+
+    Args:
+        content: the float32 file: one input, one output. Not modified.
+        calibration: input tensors (1, ...) as the float32 file takes them, made on demand.
+        input_range: lowest and highest value that the input can have; None takes them from the pictures.
+        progress: told (pictures done, all pictures) while calibrating.
+
+    Raises:
+        BundleError: a damaged file.
+        ExportError: several inputs or outputs, an input that is not float32, weights that are quantised already.
+        MissingRuntimeError: ai-edge-quantizer is missing.
+    """
+
+    def __init__(
+        self,
+        content: bytes,
+        calibration: Sequence[NDArray[np.float32]],
+        *,
+        input_range: Range | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        _import_quantizer()
+        self._network = Network(content)
+        self._check()
+        self._calibration = calibration
+        self._exact = align(self._network)
+        if input_range is not None:
+            self._exact.setdefault(self._network.input, input_range)
+        self._progress = progress
+        plain = ("minmax", "mse", "percentile")
+        self.methods: tuple[str, ...] = ("equalised", "equalised-mse", *plain) if can_equalise(self._network) else plain
+        self._prepared: dict[bool, _Prepared] = {}
+
+    def _check(self) -> None:
+        network = self._network
+        kind = network.tensors[network.input].type
+        stored = [t for t in network.tensors if t.quantization is not None and t.quantization.scale is not None]
+        if kind != FLOAT32 or stored:
+            raise ExportError(
+                "int8 is made from a float32 .tflite file with a float32 input; this one is quantised, in part or as "
+                "a whole. Start from the float32 network"
+            )
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """Layers with weights, in graph order."""
+        return tuple(
+            Layer(self._network.name(outputs[0]), code)
+            for code, _, inputs, outputs in self._network
+            if code in OUTPUT_AXIS and any(self._network.is_constant(i) and i >= 0 for i in inputs)
+        )
+
+    def quantise(
+        self, method: str, *, keep_float: frozenset[str] = frozenset(), only: frozenset[str] | None = None
+    ) -> bytes:
+        """Bytes of an int8 file.
+
+        Args:
+            method: one of `methods`, which are fewer where nothing can be equalised. "minmax", "percentile" and "mse"
+                are how a tensor's range is chosen, see `covering`; "equalised" is "minmax" and "equalised-mse" is
+                "mse" after channels were equalised.
+            keep_float: names of layers that stay float32, between a DEQUANTIZE and a QUANTIZE.
+            only: names of the layers that become int8; everything else, input and output too, stays float32.
+
+        Raises:
+            ExportError: an unknown method or layer, or a network that ai-edge-quantizer refuses.
+        """
+        self._check_names(method, keep_float | (only or frozenset()))
+        equal = method.startswith(_EQUALISED)
+        if equal not in self._prepared:
+            self._prepared[equal] = self._prepare(equal)
+        prepared = self._prepared[equal]
+        how = method.removeprefix(_EQUALISED).removeprefix("-") or "minmax"
+        return _quantised(prepared.content, prepared.statistics(how), _recipe(keep_float, only))
+
+    def _check_names(self, method: str, names: frozenset[str]) -> None:
+        if method not in self.methods:
+            raise ExportError(f"a calibration method is one of {', '.join(self.methods)}; got {method!r}")
+        unknown = sorted(names - {layer.name for layer in self.layers})
+        if unknown:
+            raise ExportError(f"layers are named as in `layers`; there is no {unknown[0]!r}")
+
+    def _prepare(self, equal: bool) -> _Prepared:
+        network = self._network
+        if not equal:
+            return _Prepared(network, collect(network, self._calibration, self._progress), self._exact)
+        if False not in self._prepared:
+            self._prepared[False] = self._prepare(False)
+        scaled = Network(network.write())
+        equalise(scaled, self._prepared[False].flows)
+        return _Prepared(scaled, collect(scaled, self._calibration, self._progress), self._exact)
+
+
+class _Prepared:
+    """A float32 network with the statistics of its tensors."""
+
+    def __init__(self, network: Network, flows: dict[int, Flow], exact: dict[int, Range]) -> None:
+        self.network = network
+        self.flows = flows
+        self.content = network.write()
+        self._exact = exact
+
+    def statistics(self, method: str) -> dict[str, Any]:
+        """The quantizer's statistics: per tensor a minimum and a maximum, per output channel for weights."""
+        network = self.network
+        ranges = {tensor: covering(flow, method) for tensor, flow in self.flows.items()}
+        # What leaves the network is what imprinting compares: none of it is clipped.
+        ranges[network.output] = covering(self.flows[network.output], "minmax")
+        ranges[network.input] = pixel_grid(*covering(self.flows[network.input], "minmax"))
+        ranges.update({tensor: pixel_grid(*range) for tensor, range in self._exact.items()})
+        found = {network.name(i): _bounds(*range, len(network.shape(i))) for i, range in ranges.items()}
+        for code, _, inputs, _ in network:
+            if network.layer(code, inputs) and inputs[0] in ranges:
+                found[network.name(inputs[1])] = self._weights(code, inputs, ranges[inputs[0]])
+        return found
+
+    def _weights(self, code: str, inputs: list[int], fed: Range) -> dict[str, NDArray[np.float32]]:
+        """Ranges of a layer's weights, wide enough for the bias of each channel to fit its int32.
+
+        Training leaves channels whose weights are all but zero and whose bias is not. Their step would be so small that
+        the bias overflows, and the channel would be wrong by whole units.
+        """
+        weights = self.network.constant(inputs[1])
+        axis = OUTPUT_AXIS[code]
+        others = tuple(i for i in range(weights.ndim) if i != axis)
+        reach = np.abs(weights).max(axis=others, keepdims=True).astype(np.float64)
+        if len(inputs) > 2 and inputs[2] >= 0:
+            bias = np.abs(self.network.constant(inputs[2]).astype(np.float64)).reshape(reach.shape)
+            step = (fed[1] - fed[0]) / LEVELS
+            reach = np.maximum(reach, 127 * bias / (step * _MOST_BIAS))
+        reach = np.maximum(reach, 1e-9).astype(np.float32)
+        return {"min": -reach, "max": reach}
+
+
+def _bounds(low: float, high: float, rank: int) -> dict[str, NDArray[np.float32]]:
+    shape = (1,) * rank
+    return {"min": np.full(shape, low, np.float32), "max": np.full(shape, high, np.float32)}
+
+
+def _import_quantizer() -> Any:
+    try:
+        with quiet():
+            from ai_edge_quantizer import quantizer, recipe  # type: ignore[import-untyped,unused-ignore]
+    except ImportError as error:
+        raise MissingRuntimeError(
+            f"int8 TFLite files need ai-edge-quantizer; importing it failed: {error}. "
+            "Install it: pip install 'edge-imprint[export]'"
+        ) from None
+    return quantizer, recipe
+
+
+def _recipe(keep_float: frozenset[str], only: frozenset[str] | None) -> list[dict[str, Any]]:
+    """What to quantise; a later entry wins. An operator is known by its outputs' names, each with a ";" behind it."""
+    _, recipe = _import_quantizer()
+    everything: dict[str, Any] = recipe.static_wi8_ai8()[0]
+    entries = [everything] if only is None else []
+    entries += [{**everything, "regex": _exactly(name)} for name in sorted(only or ())]
+    entries += [{**everything, "regex": _exactly(name), "algorithm_key": "no_quantize"} for name in sorted(keep_float)]
+    return entries
+
+
+def _exactly(name: str) -> str:
+    return f"^{re.escape(name)};$"
+
+
+def _quantised(content: bytes, statistics: dict[str, Any], recipe: list[dict[str, Any]]) -> bytes:
+    quantizer, _ = _import_quantizer()
+    with quiet():
+        try:
+            one = quantizer.Quantizer(bytearray(content))
+            one.load_quantization_recipe(recipe)
+            result = one.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise ExportError(
+                f"ai-edge-quantizer must take the network; it says: {str(error)[:300]}. Leave tflite-int8 out"
+            ) from None
+        made = bytes(result.quantized_model)
+    return tidied(made, "the quantised network")
