@@ -1,0 +1,1 @@
+"""What an export found out, as report.json and report.html."""
