@@ -5,7 +5,6 @@ Trained here on Tiny ImageNet for a quarter of an hour (one core) and kept in th
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.data import ROOT
+from benchmarks.data import ROOT, cache_folder
 
 SIDE, PATCH, WIDTH, LAYERS, HEADS = 48, 8, 128, 4, 4
 EPOCHS, BATCH, SEED = 1, 128, 0
@@ -43,7 +42,7 @@ def small_vit(data: Path) -> nn.Module:
     Args:
         data: folder with tiny_imagenet_200.zip.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-imprint" / "networks"
+    cache = cache_folder() / "networks"
     cache.mkdir(parents=True, exist_ok=True)
     kept = cache / f"vit_{WIDTH}_{LAYERS}_{EPOCHS}.pt"
     network = SmallViT()
@@ -69,7 +68,10 @@ def _train(network: nn.Module, data: Path, work: Path) -> None:
         order = rng.permutation(len(tiles))
         for i in range(0, len(order) - BATCH + 1, BATCH):
             picked = np.sort(order[i : i + BATCH])
-            batch = torch.from_numpy(np.ascontiguousarray(tiles[picked, 8:56, 8:56])).permute(0, 3, 1, 2).float() / 127.5 - 1
+            batch = (
+                torch.from_numpy(np.ascontiguousarray(tiles[picked, 8:56, 8:56])).permute(0, 3, 1, 2).float() / 127.5
+                - 1
+            )
             if rng.random() < 0.5:
                 batch = batch.flip(3)
             loss = nn.functional.cross_entropy(network(batch), torch.from_numpy(labels[picked]), label_smoothing=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from edge_imprint_export import Report
 
 Tell = Callable[[str, int, int], None]
+
+# Pictures that cannot be used get a line each, but no pages of them.
+MOST_NAMED = 5
 
 
 def command(
@@ -65,7 +69,11 @@ def command(
         str, typer.Option(metavar="N|auto", help="Leave the N most sensitive layers of int8 files in float32.")
     ] = "auto",
     method: Annotated[
-        str, typer.Option(metavar="M", help="How int8 ranges are set: minmax, percentile, entropy; auto measures.")
+        str,
+        typer.Option(
+            metavar="M",
+            help="How int8 ranges are set: minmax, percentile, mse, entropy (ONNX), equalised (TFLite); auto measures.",
+        ),
     ] = "auto",
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Of the bundle.")] = None,
     licence: Annotated[str | None, typer.Option(metavar="SPDX", help="Of the weights, such as Apache-2.0.")] = None,
@@ -97,7 +105,8 @@ def command(
             f"the exporter is not whole here: {error}. Install it: pip install 'edge-imprint[export]'"
         ) from None
     changes = InputChanges.parse(size=size, mean=mean, std=std, colour=colour, resize=resize)
-    with _bar(quiet=as_json) as tell:
+    layers = _layers(keep_float)
+    with _interruptible(out), _bar(quiet=as_json) as tell:
         report = export_backbone(
             source,
             out,
@@ -108,7 +117,7 @@ def command(
             project=project,
             fold_preprocessing=fold_preprocessing,
             min_cosine=min_cosine,
-            keep_float=_layers(keep_float),
+            keep_float=layers,
             method=method,
             name=name,
             licence=licence,
@@ -129,6 +138,16 @@ def _layers(text: str) -> int | str:
 
 
 @contextmanager
+def _interruptible(out: Path) -> Iterator[None]:
+    """Say after Ctrl-C that minutes of work left nothing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        output.warn(f"Interrupted: {out} was not written")
+        raise typer.Exit(130) from None
+
+
+@contextmanager
 def _bar(*, quiet: bool) -> Iterator[Tell]:
     """A line on standard error that says what is going on, with a bar where there is something to count."""
     if quiet or sys.stderr is None or not sys.stderr.isatty():
@@ -138,7 +157,11 @@ def _bar(*, quiet: bool) -> Iterator[Tell]:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # The exporter takes standard error away from talkative libraries for as long as they run; the bar has its own.
+    with (
+        os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding=sys.stderr.encoding, errors="replace") as terminal,
+        Progress(*columns, console=Console(file=terminal), transient=True, redirect_stderr=False) as bar,
+    ):
         task = bar.add_task("", total=None)
 
         def tell(text: str, done: int, total: int) -> None:
@@ -150,8 +173,11 @@ def _bar(*, quiet: bool) -> Iterator[Tell]:
 def _show(report: Report, out: Path, as_json: bool) -> None:
     for format, reason in report.impossible:
         output.warn(f"Warning: no {format}: {reason}")
-    for picture, reason in report.calibration.skipped:
+    skipped = report.calibration.skipped
+    for picture, reason in skipped[:MOST_NAMED]:
         output.warn(f"Warning: {picture} left out: {reason}")
+    if len(skipped) > MOST_NAMED:
+        output.warn(f"Warning: {len(skipped) - MOST_NAMED} more pictures left out: {out / 'report.json'} names them")
     if as_json:
         output.write_json({"out": str(out), **report.as_dict()})
         return

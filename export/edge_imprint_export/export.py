@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Callable, Sequence
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edge_imprint.backbones import BaseStatistics, InputSpec, Manifest, StatisticsSpec, write_bundle
+from edge_imprint.backbones import InputSpec
 from edge_imprint.backbones.bundle import check_target
-from edge_imprint.errors import EdgeImprintError, ExportError, MissingRuntimeError, ParityError, StorageError
-from edge_imprint_export.built import Built
+from edge_imprint.backbones.spec import check_text
+from edge_imprint.errors import StorageError, UsageError
 from edge_imprint_export.calibration import Calibration
-from edge_imprint_export.formats import Builder, impossible_formats
-from edge_imprint_export.measure import measure
+from edge_imprint_export.fold import input_tensor
+from edge_imprint_export.formats import impossible_formats
 from edge_imprint_export.options import InputChanges, Options, parse_formats
-from edge_imprint_export.parity import parity
-from edge_imprint_export.projection import Projection, fit_projection
-from edge_imprint_export.reference import source_embeddings
-from edge_imprint_export.report.data import FileReport, Report, report_file
-from edge_imprint_export.report.html import render
-from edge_imprint_export.report.machine import machine, versions
+from edge_imprint_export.pipeline import Pipeline, Tell
+from edge_imprint_export.report.data import Report
 from edge_imprint_export.sources import open_source
 from edge_imprint_export.sources.source import Source, TfliteSource
 
 if TYPE_CHECKING:
     from torch import nn
-
-Tell = Callable[[str, int, int], None]
-Embeddings = NDArray[np.float32]
-
-STATISTICS = "base_statistics.npz"
-# Fewer pictures say little about how embeddings lie in general.
-LEAST_FOR_STATISTICS = 8
 
 
 def export_backbone(
@@ -108,27 +95,60 @@ def export_backbone(
         edge_imprint.errors.UsageError: formats must be some of onnx, onnx-int8, tflite, tflite-int8; got 'coreml'
     """
     options = Options(parse_formats(formats), project, fold_preprocessing, min_cosine, keep_float, method)
+    for option, text in (("--name", name), ("--licence", licence)):
+        if text is not None:
+            check_text(option, text)
+    if project is not None and calibration is None:
+        raise UsageError("a projection is made of calibration pictures; got none. Add --calibration FOLDER")
     tell = progress or (lambda text, done, total: None)
     target = check_target(out, replace=replace_bundle)
     try:
-        tell("Opening the source", 0, 1)
-        opened = open_source(
-            source,
-            embedding=embedding,
-            input=input,
-            from_file=from_file,
-            progress=lambda done, total: tell("Downloading", done, total),
-        )
-        opened.name, opened.licence = name or opened.name, licence or opened.licence
-        pictures = _pictures(opened, calibration, tell)
-        if formats is None:
-            options = _without_impossible(options, opened)
-        made = _Export(opened, options, pictures, tell)
-        report = made.report(_named(source), timing=timing)
-        made.write(target, report, replace_bundle)
+        with _unchanged(source):
+            tell("Opening the source", 0, 1)
+            opened = open_source(
+                source,
+                embedding=embedding,
+                input=input,
+                from_file=from_file,
+                progress=lambda done, total: tell("Downloading", done, total),
+            )
+            opened.name, opened.licence = name or opened.name, licence or opened.licence
+            pictures = _pictures(opened, calibration, tell)
+            if formats is None:
+                options = _without_impossible(options, opened)
+            pipeline = Pipeline(opened, options, pictures, tell)
+            report = pipeline.report(_named(source), timing=timing)
+            pipeline.write(target, report, replace_bundle)
     except OSError as error:
-        raise StorageError(f"cannot export: {error.strerror or error}. Make room on the disk or free memory") from error
+        raise _storage(error) from error
     return report
+
+
+def _storage(error: OSError) -> StorageError:
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StorageError(f"an export needs room for temporary files; {reason}. Make room, or set TMPDIR to another")
+    if error.errno == errno.ENOMEM:
+        return StorageError(f"an export needs memory; {reason}. Close other programs")
+    what = f"{error.filename}: {reason}" if error.filename else reason
+    return StorageError(f"the files of an export must be readable and its folders writable; {what}")
+
+
+@contextmanager
+def _unchanged(source: str | Path | nn.Module) -> Iterator[None]:
+    """Give a module its modes back, which opening it changes: it belongs to the caller."""
+    if isinstance(source, str | Path):
+        yield
+        return
+    training = {module: module.training for module in source.modules()}
+    learning = {value: value.requires_grad for value in source.parameters()}
+    try:
+        yield
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+        for value, wanted in learning.items():
+            value.requires_grad_(wanted)
 
 
 def _without_impossible(options: Options, source: Source) -> Options:
@@ -161,169 +181,6 @@ def _pictures(source: Source, calibration: str | Path | Sequence[str | Path] | N
         )
     shape = None
     if source.input is None:
-        from edge_imprint.backbones.flatbuffer import read_graph
-
         assert isinstance(source, TfliteSource)
-        graph = read_graph(source.content, source.name)
-        shape = graph.tensors[graph.inputs[0]].shape[1:]
+        shape = input_tensor(source).shape[1:]
     return Calibration.synthetic(source.input, shape)
-
-
-class _Export:
-    """What one export has found out so far."""
-
-    def __init__(self, source: Source, options: Options, pictures: Calibration, tell: Tell) -> None:
-        self._source = source
-        self._options = options
-        self._pictures = pictures
-        self._tell = tell
-        self._notes = list(source.notes)
-        raw = source_embeddings(source, pictures, lambda done, total: tell("Embedding with the source", done, total))
-        self._projection = self._fitted(raw)
-        self._reference = raw if self._projection is None else self._projection(raw)
-        self._builder = Builder(
-            source, options, pictures, self._of("calibrate", self._reference), self._projection, tell
-        )
-        self._built: dict[str, Built] = {}
-
-    def _of(self, which: Any, rows: Embeddings) -> Embeddings:
-        return rows[list(self._pictures.places(which))]
-
-    def _fitted(self, raw: Embeddings) -> Projection | None:
-        if self._options.project is None:
-            return None
-        if self._pictures.is_synthetic:
-            raise ExportError("a projection needs calibration pictures; got none. Add --calibration FOLDER")
-        fitted = fit_projection(raw, self._options.project)
-        self._notes.append(
-            f"Projected from {raw.shape[1]} to {len(fitted.bias)} dimensions, which keep {100 * fitted.kept:.1f} % of "
-            "the variance of the calibration pictures' embeddings."
-        )
-        return fitted
-
-    def report(self, source: str, *, timing: bool) -> Report:
-        """Build every format, compare and measure it.
-
-        Args:
-            source: what to call it.
-            timing: see `export_backbone`.
-
-        Raises:
-            ParityError: a file is not faithful.
-        """
-        impossible = self._build()
-        files = self._compared(timing)
-        opened = self._source
-        report = Report(
-            name=opened.name,
-            licence=opened.licence,
-            description=opened.description,
-            dim=self._reference.shape[1],
-            input=self._builder.input,
-            source=source,
-            embedding=opened.embedding,
-            candidates=opened.candidates,
-            options={
-                "formats": list(self._options.formats),
-                "project": self._options.project,
-                "fold_preprocessing": self._options.fold_preprocessing,
-                "min_cosine": self._options.min_cosine,
-                "keep_float": self._options.keep_float,
-                "method": self._options.method,
-            },
-            calibration=self._pictures,
-            files=tuple(files),
-            impossible=tuple(impossible.items()),
-            notes=tuple(self._notes),
-            machine=machine(),
-            versions=versions(),
-        )
-        failed = [file for file in files if file.verdict.grade == "fail"]
-        if failed:
-            raise ParityError(
-                f"{failed[0].spec.name} is not faithful enough, nothing was written: {failed[0].verdict.reasons[0]} "
-                + _way_out(failed[0])
-            )
-        return report
-
-    def _build(self) -> dict[str, str]:
-        """Make every file; returns the reasons of those that cannot be made."""
-        impossible: dict[str, str] = {}
-        first: EdgeImprintError | None = None
-        for format in self._options.formats:
-            self._tell(format, 0, 1)
-            try:
-                self._built[format] = self._builder.build(format)
-            except (ExportError, MissingRuntimeError) as error:
-                impossible[format] = str(error)
-                first = first or error
-        if first is not None and not self._built:
-            if len(set(impossible.values())) == 1:
-                raise first
-            reasons = "; ".join(f"{format}: {reason}" for format, reason in impossible.items())
-            raise ExportError(f"no format can be made. {reasons}")
-        return impossible
-
-    def _compared(self, timing: bool) -> list[FileReport]:
-        expected = self._of("judge", self._reference)
-        labels = self._pictures.labels_of("judge")
-        measured = {}
-        if timing:
-            self._tell("Measuring time and memory", 0, 1)
-            measured = measure({built.spec.name: built.content for built in self._built.values()})
-        files = []
-        for format, built in self._built.items():
-            tensors = self._pictures.tensors("judge", built.spec, spec=self._builder.input)
-            got = np.empty_like(expected)
-            for i in range(len(tensors)):
-                got[i] = built.embed(tensors[i])[0]
-                self._tell(f"{format}: comparing", i + 1, len(tensors))
-            files.append(
-                report_file(
-                    format,
-                    built.spec,
-                    built.content,
-                    parity(expected, got, labels=labels),
-                    self._pictures,
-                    min_cosine=self._options.min_cosine,
-                    int8=built.int8,
-                    measured=measured.get(built.spec.name),
-                )
-            )
-        return files
-
-    def _statistics(self) -> bytes | None:
-        """Moments of the embeddings' directions; None where there are too few real pictures."""
-        lengths = np.linalg.norm(self._reference, axis=1)
-        unit = self._reference[lengths > 0] / lengths[lengths > 0, None]
-        if self._pictures.is_synthetic or len(unit) < LEAST_FOR_STATISTICS:
-            return None
-        wide = unit.astype(np.float64)
-        moment = (wide.T @ wide / len(wide)).astype(np.float32)
-        return BaseStatistics(wide.mean(axis=0).astype(np.float32), moment, len(unit)).to_npz()
-
-    def write(self, target: Path, report: Report, replace_bundle: bool) -> None:
-        """Write the bundle, whole or not at all."""
-        self._tell("Writing", 0, 1)
-        contents = {built.spec.name: built.content for built in self._built.values()}
-        statistics, entry = self._statistics(), None
-        if statistics is not None:
-            contents[STATISTICS] = statistics
-            entry = StatisticsSpec(STATISTICS, hashlib.sha256(statistics).hexdigest())
-        manifest = Manifest(
-            report.name[:300],
-            report.licence[:300],
-            report.description[:2000],
-            report.dim,
-            report.input,
-            tuple(built.spec for built in self._built.values()),
-            entry,
-        )
-        reports = {"report.json": report.to_json().encode(), "report.html": render(report).encode()}
-        write_bundle(target, manifest, contents, extras=reports, replace=replace_bundle)
-
-
-def _way_out(file: FileReport) -> str:
-    if file.spec.precision == "float32":
-        return "The converter changed the network; leave this format out (--formats)"
-    return "Add calibration pictures like those that the device will see, raise --keep-float, or lower --min-cosine"

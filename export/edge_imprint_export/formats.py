@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_imprint.backbones import InputSpec
-from edge_imprint.errors import ExportError
+from edge_imprint.errors import ExportError, UsageError
 from edge_imprint_export.built import Built, open_built
-from edge_imprint_export.calibration import Calibration
+from edge_imprint_export.calibration import LEAST_FOR_INT8, Calibration
+from edge_imprint_export.fold import folded_input, input_tensor
 from edge_imprint_export.int8.choose import choose_int8
 from edge_imprint_export.options import Options
 from edge_imprint_export.projection import Projection
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 # narrow for a new picture show. With fewer than this all of them do both.
 LEAST_TO_DIVIDE = 32
 MOST_COMPARED = 48
+# Pictures that were not seen exceed the range of a projection on those that were, the more so the fewer were seen.
+MOST_HEADROOM = 1.5
 
 
 def impossible_formats(source: Source) -> dict[str, str]:
@@ -72,15 +75,15 @@ class Builder:
         self._reference = reference
         self._projection = projection
         self._tell = tell
-        self._fold = options.fold_preprocessing and source.input is not None
+        self._fold = options.fold_preprocessing
         count = len(reference)
         self._compare = list(range(3, count, 4) if count >= LEAST_TO_DIVIDE else range(count))
         self._range = [i for i in range(count) if count < LEAST_TO_DIVIDE or i % 4 != 3]
         self._compare = self._compare[:: -(-len(self._compare) // MOST_COMPARED)]
-        self.input = source.input
+        self.input = folded_input(source) if self._fold else source.input
         """What happens to a picture before the finished files."""
-        if self._fold and isinstance(source, TorchSource | OnnxSource) and source.input is not None:
-            self.input = replace(source.input, colour="rgb", mean=(0.0,) * 3, scale=(1.0,) * 3)
+        self.notes: list[str] = []
+        """What was decided on the way, one sentence each."""
 
     def build(self, format: str) -> Built:
         """Make one file.
@@ -131,29 +134,29 @@ class Builder:
             if self._projection is not None:
                 content = append.append_linear(content, self._projection.weight, self._projection.bias)
             if self._fold and self._source.dtype == "float32":
-                assert self._source.input is not None
-                content = append.fold_preprocessing(content, self._source.input, self._source.layout)
+                content = append.fold_preprocessing(content, self._picture_input, self._source.layout)
             return content
         from edge_imprint_export.onnx_format.build import torch_to_onnx
 
-        return torch_to_onnx(self._module, self._picture_input, fold=self._fold)
+        return torch_to_onnx(self._module, self._picture_input, fold=self._fold, notes=self.notes)
 
     @cached_property
     def _tflite(self) -> bytes:
-        self._tell("TFLite", 0, 1)
-        if isinstance(self._source, TfliteSource):
-            from edge_imprint_export.tflite_format import rewrite
+        if not self._fold:
+            return self._float_tflite
+        from edge_imprint_export.tflite_format import rewrite
 
-            return rewrite.uint8_input(self._float_tflite) if self._fold else self._float_tflite
-        from edge_imprint_export.tflite_format.build import torch_to_tflite
-
-        return torch_to_tflite(self._module, self._picture_input, fold=self._fold)
+        integer = isinstance(self._source, TfliteSource) and input_tensor(self._source).dtype != "float32"
+        return rewrite.uint8_input(self._float_tflite if integer else self._raw_tflite)
 
     @cached_property
     def _float_tflite(self) -> bytes:
-        """The TFLite file before its input is made uint8."""
+        """The TFLite file of normalised pictures; an integer one where the source is."""
+        self._tell("TFLite", 0, 1)
         if not isinstance(self._source, TfliteSource):
-            return self._tflite
+            from edge_imprint_export.tflite_format.build import torch_to_tflite
+
+            return torch_to_tflite(self._module, self._picture_input)
         if self._projection is None:
             return self._source.content
         from edge_imprint_export.tflite_format import rewrite
@@ -162,13 +165,26 @@ class Builder:
             self._source.content, self._projection.weight, self._projection.bias, self._output_range()
         )
 
+    @cached_property
+    def _raw_tflite(self) -> bytes:
+        """The TFLite file that normalises pictures itself, with a float32 input."""
+        if isinstance(self._source, TfliteSource):
+            from edge_imprint_export.tflite_format.normalise import raw_float
+
+            return raw_float(self._float_tflite, self._picture_input)
+        self._tell("TFLite", 0, 1)
+        from edge_imprint_export.tflite_format.build import torch_to_tflite
+
+        return torch_to_tflite(self._module, self._picture_input, fold="raw_float")
+
     @property
     def _picture_input(self) -> InputSpec:
         assert self._source.input is not None
         return self._source.input
 
     def _output_range(self) -> tuple[float, float]:
-        return float(self._reference.min()), float(self._reference.max())
+        headroom = min(1 + 2 / math.sqrt(len(self._reference)), MOST_HEADROOM)
+        return headroom * float(self._reference.min()), headroom * float(self._reference.max())
 
     def _int8(self, format: str) -> Built:
         source = self._source
@@ -176,7 +192,8 @@ class Builder:
             return self._opened(format, self._onnx if format == "onnx-int8" else self._tflite)
         if not self._calibration.enough_for_int8:
             raise ExportError(
-                f"int8 needs at least 8 calibration pictures; got {len(self._calibration)}. "
+                f"int8 needs at least {LEAST_FOR_INT8} calibration pictures; got "
+                f"{'none' if self._calibration.is_synthetic else len(self._calibration)}. "
                 "Add pictures like those that the device will see (--calibration FOLDER)"
             )
         quantiser, finish = self._quantiser(format)
@@ -186,13 +203,22 @@ class Builder:
             tensors = self._calibration.tensors("calibrate", candidate.spec, spec=self.input)
             return np.concatenate([candidate.embed(tensors[i]) for i in self._compare])
 
-        method = self._options.method if self._options.method in quantiser.methods else "auto"
+        layers, kept = len(quantiser.layers), self._options.keep_float
+        if isinstance(kept, int) and kept > layers:
+            raise UsageError(
+                f"{format} has {layers} layers that can stay in float; got {kept}. Keep fewer (--keep-float)"
+            )
+        method = self._options.method
+        if method != "auto" and method not in quantiser.methods:
+            known = ", ".join(quantiser.methods)
+            self.notes.append(f"{format}: {method} is not known for this network; the best of {known} was measured.")
+            method = "auto"
         chosen = choose_int8(
             quantiser,
             embed,
             self._reference[self._compare],
             method=method,
-            keep_float=self._options.keep_float,
+            keep_float=kept,
             progress=lambda done, total: self._tell(f"{format}: choosing settings", done, total),
         )
         return self._opened(format, finish(chosen.content), int8=chosen)
@@ -212,19 +238,13 @@ class Builder:
         from edge_imprint_export.tflite_format import rewrite
         from edge_imprint_export.tflite_format.quantise import TfliteQuantiser
 
-        if self._fold and not isinstance(self._source, TfliteSource):
-            from edge_imprint_export.tflite_format.build import torch_to_tflite
-
-            content = torch_to_tflite(self._module, self._picture_input, fold="raw_float")
-            pixels = self._calibration.tensors("calibrate", "nhwc", "float32", spec=self.input)
-            return TfliteQuantiser(
-                content, pixels.pick(self._range), input_range=(0.0, 255.0), progress=progress
-            ), rewrite.uint8_input
+        if self._fold:
+            pixels = self._calibration.tensors("calibrate", "nhwc", "float32", spec=self.input).pick(self._range)
+            content = self._raw_tflite
+            return TfliteQuantiser(content, pixels, input_range=(0.0, 255.0), progress=progress), rewrite.uint8_input
         content = self._float_tflite
         tensors = self._calibration.tensors("calibrate", self._opened("tflite", content).spec)
-        return TfliteQuantiser(
-            content, tensors.pick(self._range), progress=progress
-        ), rewrite.uint8_input if self._fold else _same
+        return TfliteQuantiser(content, tensors.pick(self._range), progress=progress), _same
 
 
 def _same(content: bytes) -> bytes:

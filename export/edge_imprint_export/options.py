@@ -18,10 +18,12 @@ FILE_NAMES = {
 }
 METHODS = ("auto", "minmax", "percentile", "entropy", "mse", "equalised", "equalised-mse")
 IMAGENET = InputSpec(
-    224, 224, resize="shorter_side_then_centre_crop", resize_side=256,
+    224, 224, resize="shorter_side_then_centre_crop", resize_side=224,
     mean=(123.675, 116.28, 103.53), scale=(1 / 58.395, 1 / 57.12, 1 / 57.375),
 )  # fmt: skip
-"""What a network for pictures most often expects, where nothing says otherwise."""
+"""What an .onnx file is taken to expect where nothing says otherwise."""
+PLAIN = InputSpec(224, 224)
+"""What a PyTorch network is taken to expect: pixels from -1 to 1."""
 
 
 @dataclass(frozen=True)

@@ -296,16 +296,6 @@ def test_an_input_that_is_no_picture_is_refused(write, shape, kind, message):
         open_onnx(write(model), None, None)
 
 
-def test_a_quantised_file_keeps_its_integers(repository):
-    path = repository / "edge_imprint" / "backbones" / "default" / "backbone.int8.onnx"
-    source = open_onnx(path, None, None)
-    assert (source.precision, source.dim, source.dtype) == ("int8", 256, "float32")
-    x = normal(1, 3, 80, 80)
-    assert np.array_equal(run(source.content, x), run(path.read_bytes(), x))
-    inner = open_onnx(path, "view", None)
-    assert (inner.dim, inner.precision) == (320, "int8")
-
-
 def test_damaged_files_are_refused_in_one_line(write, tmp_path):
     good = classifier().SerializeToString()
     with pytest.raises(BundleError, match="is missing"):

@@ -80,27 +80,6 @@ def test_few_shot_accuracy_of_separate_and_of_equal_classes(recipe):
     assert 15 < noise < 35
 
 
-def test_folding_batch_norm_changes_no_answer(recipe):
-    from network import DIM, Backbone, parameters
-
-    import export
-
-    torch.manual_seed(0)
-    network = Backbone()
-    with torch.no_grad():
-        network(torch.randn(16, 3, 80, 80))
-    network.eval()
-    assert parameters(network) == 558_360
-    picture = torch.randn(2, 3, 80, 80)
-    with torch.no_grad():
-        before = network(picture)
-        export.fold_batch_norm(network)
-        after = network(picture)
-    assert before.shape == (2, DIM)
-    torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-5)
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
-
-
 def test_whitening_evens_out_the_scatter_within_classes(recipe):
     import export
 
@@ -122,7 +101,7 @@ def test_the_last_step_writes_a_bundle_that_runs(recipe, tmp_path):
     from edge_imprint.backbones import load_backbone
 
     rng = np.random.default_rng(0)
-    photographs = [rng.integers(0, 255, (90, 110, 3), np.uint8) for _ in range(12)]
+    photographs = [rng.integers(0, 255, (90, 110, 3), np.uint8) for _ in range(40)]
     with zipfile.ZipFile(tmp_path / "imagenet_samples_1000.zip", "w") as archive:
         for i, photograph in enumerate(photographs):
             blob = io.BytesIO()
@@ -139,7 +118,8 @@ def test_the_last_step_writes_a_bundle_that_runs(recipe, tmp_path):
     for _ in range(20):
         network(torch.randn(16, 3, 80, 80))
     torch.save({"backbone": network.state_dict()}, tmp_path / "backbone.pt")
-    command = [sys.executable, "export.py", "--data", tmp_path, "--work", tmp_path, "--calibration", "8"]
+    # An untrained network with batch norm is chaotic: what int8 does to it means nothing.
+    command = [sys.executable, "export.py", "--data", tmp_path, "--work", tmp_path, "--min-cosine", "0"]
     for out in ("one", "two"):
         done = subprocess.run(
             [*command, "--out", tmp_path / out],
@@ -149,11 +129,12 @@ def test_the_last_step_writes_a_bundle_that_runs(recipe, tmp_path):
             env={**os.environ, "PYTHONWARNINGS": "ignore"},
         )
         assert done.returncode == 0, done.stderr
-    for name in ("manifest.json", "backbone.onnx", "backbone.int8.onnx", "base_statistics.npz"):
+    files = ["backbone.onnx", "backbone.int8.onnx", "backbone.int8.tflite"]
+    for name in ("manifest.json", *files, "base_statistics.npz"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
-    report = json.loads(done.stdout)
-    assert report["bytes"]["backbone.onnx"] + report["bytes"]["backbone.int8.onnx"] <= 3_000_000
-    # float32 arithmetic in another order, on embeddings of size 1 to 10.
-    assert report["float32_largest_difference"] < 1e-3
+    assert sum((tmp_path / "one" / name).stat().st_size for name in files[:2]) <= 3_000_000
+    report = json.loads((tmp_path / "one" / "report.json").read_text())
+    float32 = next(file for file in report["files"] if file["format"] == "onnx")
+    assert float32["parity"]["largest_difference"] < 1e-4
     backbone = load_backbone(tmp_path / "one", precision="float32")
-    assert backbone.embed(photographs).shape == (12, 256)
+    assert backbone.embed(photographs).shape == (40, 256)

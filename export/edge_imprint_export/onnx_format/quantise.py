@@ -1,6 +1,6 @@
 """int8 .onnx files from a float32 one: QuantizeLinear and DequantizeLinear about every layer that gains by it.
 
-Activations are unsigned 8-bit integers with one scale per tensor, weights signed ones with one scale per output channel.
+Activations are unsigned 8-bit integers with one scale per tensor, weights signed ones with one scale per channel.
 Before rounding, channels are brought to similar ranges where that changes nothing else; weights are rounded so that
 the layer's output changes least on the calibration pictures, and so that x86 processors without VNNI, which add
 products in int16, give the same embeddings as ARM.
@@ -8,6 +8,7 @@ products in int16, give the same embeddings as ARM.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,17 +23,19 @@ from edge_imprint_export.int8.quantiser import Layer
 from .int8.emit import Emitter, tensor_steps
 from .int8.equalise import equalise
 from .int8.graph import Graph
-from .int8.grid import Grid, readers_take, taken_back
+from .int8.grid import Grid, of_bytes, pixel_path, readers_take, taken_back
 from .int8.histogram import Histogram
 from .int8.plan import is_layer, plan
 from .int8.statistics import Pictures, Runner, channels, sweep, weight_rows
 from .int8.weights import IntegerWeights, integer_weights
 
-METHODS = ("minmax", "mse", "percentile", "entropy")
+METHODS = ("mse", "minmax", "percentile", "entropy")
 # Operators between the input and the first layer that treat every pixel alike.
 PIXELWISE = frozenset(["Cast", "Sub", "Add", "Mul", "Div", "Neg", "Transpose", "Gather"])
 # Least cosine between the network's output before and after its channels were rescaled.
 SAME = 0.9999
+# Pictures that were not seen exceed the ranges of those that were, the more so the fewer were seen.
+MOST_HEADROOM = 1.5
 
 
 @dataclass(frozen=True)
@@ -108,12 +111,21 @@ class OnnxQuantiser:
         graph = made.graph
         chosen = frozenset((names if only is None else only) - keep_float)
         placed = plan(graph, chosen)
-        ranges = {name: made.histograms[name].range(method) for name in placed.tensors}
+        ranges = {name: self._range(made, name, method) for name in placed.tensors}
         grids = {n: g for n, g in made.grids.items() if n in placed.tensors and readers_take(graph, n, placed.nodes)}
         steps = tensor_steps(graph, placed, ranges)
         steps |= {name: (grid.scale, grid.zero_point) for name, grid in grids.items()}
         weights = {node.name: self._weights(node, grids) for node in graph.nodes if node.name in chosen}
         return Emitter(graph, placed, steps, grids).content(weights)
+
+    def _range(self, made: _Prepared, name: str, method: str) -> tuple[float, float]:
+        """Range of a tensor with headroom for other pictures, which tensors with fixed bounds do not need."""
+        low, high = made.histograms[name].range(method)
+        if pixel_path(made.graph, name) is not None:
+            return low, high
+        headroom = min(1 + 2 / math.sqrt(len(self._calibration)), MOST_HEADROOM)
+        bounds = made.graph.clip_bounds(made.graph.producer[name]) or (-math.inf, math.inf)
+        return max(low * headroom, min(bounds[0], 0.0)), min(high * headroom, max(bounds[1], 0.0))
 
     def _weights(self, node: Any, grids: dict[str, Grid]) -> IntegerWeights:
         """A layer's integers; a first layer whose input is not on its grid here has others."""
@@ -126,11 +138,15 @@ class OnnxQuantiser:
     def _prepared(self) -> _Prepared:
         graph = self._equalised()
         full = plan(graph, frozenset(layer.name for layer in self.layers))
-        candidates = [name for name in full.tensors if _pixelwise(graph, name)]
-        histograms, inputs, levels = sweep(graph, full, self._calibration, candidates)
-        grids = {name: grid for name, found in levels.items() if (grid := found.grid()) is not None}
+        paths = {name: path for name in full.tensors if (path := pixel_path(graph, name)) is not None}
+        from_bytes = self._calibration[0].dtype == np.uint8
+        histograms, inputs, levels = sweep(graph, full, self._calibration, () if from_bytes else tuple(paths))
+        found = {name: level.grid() for name, level in levels.items()}
+        if from_bytes:
+            found = {name: self._of_bytes(graph, name, path) for name, path in paths.items()}
+        grids = {name: grid for name, grid in found.items() if grid is not None}
         grids = {name: grid for name, grid in grids.items() if readers_take(graph, name, full.nodes)}
-        steps = tensor_steps(graph, full, {n: histograms[n].range("minmax") for n in full.tensors})
+        steps = tensor_steps(graph, full, {n: histogram.range("minmax") for n, histogram in histograms.items()})
         weights: dict[str, IntegerWeights] = {}
         for node in graph.nodes:
             if not is_layer(graph, node):
@@ -145,6 +161,10 @@ class OnnxQuantiser:
                 noise = grid.scale
             weights[node.name] = integer_weights(rows, bias, seen, noise)
         return _Prepared(graph, histograms, grids, weights)
+
+    def _of_bytes(self, graph: Graph, name: str, path: list[Any]) -> Grid | None:
+        run = Runner(graph, [name])
+        return of_bytes(path, lambda picture: run(picture)[name], self._calibration[0].shape)
 
     def _equalised(self) -> Graph:
         """The network with its channels rescaled; as it is where rescaling would change what it computes."""
@@ -164,16 +184,3 @@ def _bias(graph: Graph, node: Any) -> NDArray[np.float64]:
     name = node.input[2] if len(node.input) > 2 else ""
     outputs = len(weight_rows(graph, node))
     return np.broadcast_to(graph.constants[name].astype(np.float64), outputs) if name else np.zeros(outputs)
-
-
-def _pixelwise(graph: Graph, name: str) -> bool:
-    """Whether a tensor holds one value per pixel value of the input, each channel in its own way."""
-    while name != graph.input:
-        node = graph.producer.get(name)
-        if node is None or node.op_type not in PIXELWISE:
-            return False
-        data = [n for n in node.input if n not in graph.constants]
-        if len(data) != 1:
-            return False
-        name = data[0]
-    return True

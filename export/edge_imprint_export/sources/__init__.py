@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_imprint.backbones import InputSpec
 from edge_imprint.errors import BundleError, ExportError, UsageError
-from edge_imprint_export.options import IMAGENET, InputChanges
+from edge_imprint_export.options import IMAGENET, PLAIN, InputChanges
 from edge_imprint_export.sources.source import Source
 
 if TYPE_CHECKING:
@@ -51,10 +51,12 @@ def open_source(
         if input.height is None:
             raise
         # A size left open, or one that the network refuses: then what the user says is all there is.
-        return opener(input.apply(IMAGENET), side)
+        return opener(input.apply(IMAGENET if Path(str(source)).suffix.lower() == ".onnx" else PLAIN), side)
     if opened.input is None:
         if input != InputChanges():
-            raise ExportError(f"{opened.name} takes no pictures; leave out what is said about them (size, mean, std ...)")
+            raise ExportError(
+                f"{opened.name} takes no pictures; leave out what is said about them (size, mean, std ...)"
+            )
         return opened
     wanted = input.apply(opened.input)
     if (wanted.height, wanted.width) != (opened.input.height, opened.input.width):

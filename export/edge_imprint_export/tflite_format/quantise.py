@@ -15,13 +15,11 @@ from edge_imprint_export.int8.quantiser import Layer
 from edge_imprint_export.tflite_format.equalise import can_equalise, equalise
 from edge_imprint_export.tflite_format.first_layer import align
 from edge_imprint_export.tflite_format.network import FLOAT32, OUTPUT_AXIS, Network, tidied
+from edge_imprint_export.tflite_format.prepared import Prepared
 from edge_imprint_export.tflite_format.quiet import quiet
-from edge_imprint_export.tflite_format.ranges import LEVELS, Range, covering, pixel_grid
-from edge_imprint_export.tflite_format.statistics import Flow, collect
+from edge_imprint_export.tflite_format.ranges import Range
 
 _EQUALISED = "equalised"
-# A bias is stored in steps of input step times weight step, as int32. Half of its bits are left to the sum of products.
-_MOST_BIAS = 1 << 29
 
 
 class TfliteQuantiser:
@@ -60,7 +58,7 @@ class TfliteQuantiser:
         self._progress = progress
         plain = ("minmax", "mse", "percentile")
         self.methods: tuple[str, ...] = ("equalised", "equalised-mse", *plain) if can_equalise(self._network) else plain
-        self._prepared: dict[bool, _Prepared] = {}
+        self._prepared: dict[bool, Prepared] = {}
 
     def _check(self) -> None:
         network = self._network
@@ -100,9 +98,10 @@ class TfliteQuantiser:
         equal = method.startswith(_EQUALISED)
         if equal not in self._prepared:
             self._prepared[equal] = self._prepare(equal)
-        prepared = self._prepared[equal]
         how = method.removeprefix(_EQUALISED).removeprefix("-") or "minmax"
-        return _quantised(prepared.content, prepared.statistics(how), _recipe(keep_float, only))
+        chosen = (only if only is not None else frozenset(layer.name for layer in self.layers)) - keep_float
+        content, statistics = self._prepared[equal].take(how, chosen)
+        return _quantised(content, statistics, _recipe(keep_float, only))
 
     def _check_names(self, method: str, names: frozenset[str]) -> None:
         if method not in self.methods:
@@ -111,61 +110,16 @@ class TfliteQuantiser:
         if unknown:
             raise ExportError(f"layers are named as in `layers`; there is no {unknown[0]!r}")
 
-    def _prepare(self, equal: bool) -> _Prepared:
+    def _prepare(self, equal: bool) -> Prepared:
         network = self._network
         if not equal:
-            return _Prepared(network, collect(network, self._calibration, self._progress), self._exact)
+            return Prepared(network, self._calibration, self._exact, self._progress)
         if False not in self._prepared:
             self._prepared[False] = self._prepare(False)
-        scaled = Network(network.write())
-        equalise(scaled, self._prepared[False].flows)
-        return _Prepared(scaled, collect(scaled, self._calibration, self._progress), self._exact)
-
-
-class _Prepared:
-    """A float32 network with the statistics of its tensors."""
-
-    def __init__(self, network: Network, flows: dict[int, Flow], exact: dict[int, Range]) -> None:
-        self.network = network
-        self.flows = flows
-        self.content = network.write()
-        self._exact = exact
-
-    def statistics(self, method: str) -> dict[str, Any]:
-        """The quantizer's statistics: per tensor a minimum and a maximum, per output channel for weights."""
-        network = self.network
-        ranges = {tensor: covering(flow, method) for tensor, flow in self.flows.items()}
-        # What leaves the network is what imprinting compares: none of it is clipped.
-        ranges[network.output] = covering(self.flows[network.output], "minmax")
-        ranges[network.input] = pixel_grid(*covering(self.flows[network.input], "minmax"))
-        ranges.update({tensor: pixel_grid(*range) for tensor, range in self._exact.items()})
-        found = {network.name(i): _bounds(*range, len(network.shape(i))) for i, range in ranges.items()}
-        for code, _, inputs, _ in network:
-            if network.layer(code, inputs) and inputs[0] in ranges:
-                found[network.name(inputs[1])] = self._weights(code, inputs, ranges[inputs[0]])
-        return found
-
-    def _weights(self, code: str, inputs: list[int], fed: Range) -> dict[str, NDArray[np.float32]]:
-        """Ranges of a layer's weights, wide enough for the bias of each channel to fit its int32.
-
-        Training leaves channels whose weights are all but zero and whose bias is not. Their step would be so small that
-        the bias overflows, and the channel would be wrong by whole units.
-        """
-        weights = self.network.constant(inputs[1])
-        axis = OUTPUT_AXIS[code]
-        others = tuple(i for i in range(weights.ndim) if i != axis)
-        reach = np.abs(weights).max(axis=others, keepdims=True).astype(np.float64)
-        if len(inputs) > 2 and inputs[2] >= 0:
-            bias = np.abs(self.network.constant(inputs[2]).astype(np.float64)).reshape(reach.shape)
-            step = (fed[1] - fed[0]) / LEVELS
-            reach = np.maximum(reach, 127 * bias / (step * _MOST_BIAS))
-        reach = np.maximum(reach, 1e-9).astype(np.float32)
-        return {"min": -reach, "max": reach}
-
-
-def _bounds(low: float, high: float, rank: int) -> dict[str, NDArray[np.float32]]:
-    shape = (1,) * rank
-    return {"min": np.full(shape, low, np.float32), "max": np.full(shape, high, np.float32)}
+        plain = self._prepared[False]
+        network = Network(network.write())
+        seen = plain.scaled(equalise(network, plain.flows), network)
+        return Prepared(network, self._calibration, self._exact, self._progress, seen)
 
 
 def _import_quantizer() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_imprint_export.tflite_format.network import Network
 from edge_imprint_export.tflite_format.statistics import Flow
 
 Range = tuple[float, float]
@@ -13,8 +14,39 @@ LEVELS = 255
 # Share of the values that a percentile range leaves out, at both ends together.
 _LEFT_OUT = 1e-5
 # The error that "mse" weighs: a little above the square, because what is clipped is what a feature was for.
-_POWER = 2.4
+import os
+_POWER = float(os.environ.get('PW','2.4'))
 _SHRINK = np.linspace(0.3, 1.0, 36)
+
+
+METHODS = ("minmax", "mse", "percentile")
+
+
+def ranges(network: Network, flows: dict[int, Flow], method: str, exact: dict[int, Range]) -> dict[int, Range]:
+    """The range of every tensor of a network.
+
+    Args:
+        network: the float32 file.
+        flows: statistics of its tensors.
+        method: one of `METHODS`, see `covering`.
+        exact: what is known about some tensors.
+    """
+    found = {tensor: covering(flow, method) for tensor, flow in flows.items()}
+    # What leaves the network is what imprinting compares: none of it is clipped.
+    found[network.output] = covering(flows[network.output], "minmax")
+    import os
+    K=float(os.environ.get('K','1'))
+    H=float(os.environ.get('H','1'))
+    for code, op, inputs, outputs in network:
+        cap = {3:6.0}.get(getattr(op.builtinOptions,'fusedActivationFunction',0),1e30)
+        for o in outputs:
+            if o in found: found[o]=found[o][0]*H,min(found[o][1]*H,cap)
+        for o in outputs:
+            if o in found and int(np.prod(network.shape(o))) == network.shape(o)[-1] or o==network.output:
+                lo,hi=covering(flows[o], "minmax")
+                found[o]=lo*K,hi*K
+    found[network.input] = pixel_grid(*covering(flows[network.input], "minmax"))
+    return found | {tensor: pixel_grid(*range) for tensor, range in exact.items()}
 
 
 def covering(flow: Flow, method: str) -> Range:

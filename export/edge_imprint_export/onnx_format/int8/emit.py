@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .graph import Graph, packages
 from .grid import Grid
@@ -35,9 +36,7 @@ def tensor_steps(graph: Graph, plan: Plan, ranges: Mapping[str, tuple[float, flo
 class Emitter:
     """Builds one 8-bit file from a graph, a plan and integers for its weights."""
 
-    def __init__(
-        self, graph: Graph, plan: Plan, steps: Mapping[str, Steps], grids: Mapping[str, Grid]
-    ) -> None:
+    def __init__(self, graph: Graph, plan: Plan, steps: Mapping[str, Steps], grids: Mapping[str, Grid]) -> None:
         self._onnx, _ = packages()
         self._graph, self._plan, self._steps = graph, plan, steps
         self._grids = grids
@@ -63,31 +62,61 @@ class Emitter:
         """Tensor `source` to 8 bits and back, for the readers of `name`."""
         pair = self._pair(name, self._steps[name])
         grid = self._grids.get(name)
-        if grid is not None:
-            source = self._on_grid(source, name, grid)
-        self._node("QuantizeLinear", [source, *pair], f"{name}_q")
+        if grid is not None and grid.pixels is not None:
+            self._pixels(name, grid, grid.pixels)
+        else:
+            source = source if grid is None else self._on_grid(source, name, grid)
+            self._node("QuantizeLinear", [source, *pair], f"{name}_q")
         self._node("DequantizeLinear", [f"{name}_q", *pair], self._stored(name))
 
     def _on_grid(self, source: str, name: str, grid: Grid) -> str:
         """Factor and shift of a grid, after the readers' padding where zero is not on the grid."""
-        if grid.pads:
-            before, after = self._padding(name)
-            pads = np.array([0, 0, *before, 0, 0, *after], np.int64)
-            if pads.any():
-                source = self._node("Pad", [source, self._constant(f"{name}_pads", pads)], f"{name}_padded")
+        pads = self._padding(name)
+        if grid.pads and pads.any():
+            source = self._node("Pad", [source, self._constant(f"{name}_pads", pads)], f"{name}_padded")
         shape = (1, -1, 1, 1)
         factor, shift = grid.factor.astype(np.float32), grid.shift.astype(np.float32)
         if not np.allclose(factor, 1.0, rtol=1e-6):
-            source = self._node("Mul", [source, self._constant(f"{name}_factor", factor.reshape(shape))], f"{name}_scaled")
+            source = self._node(
+                "Mul", [source, self._constant(f"{name}_factor", factor.reshape(shape))], f"{name}_scaled"
+            )
         if shift.any():
-            source = self._node("Add", [source, self._constant(f"{name}_shift", shift.reshape(shape))], f"{name}_shifted")
+            source = self._node(
+                "Add", [source, self._constant(f"{name}_shift", shift.reshape(shape))], f"{name}_shifted"
+            )
         return source
 
-    def _padding(self, name: str) -> tuple[list[int], list[int]]:
-        """Padding of the one convolution that reads a tensor in 8 bits."""
+    def _pixels(self, name: str, grid: Grid, moving: Sequence[Any]) -> None:
+        """The input's own bytes as an 8-bit tensor; each channel is padded with what is zero there."""
+        pads = self._padding(name)
+        split = grid.pads and bool(pads.any())
+        current, last = self._graph.input, f"{name}_pixels" if split else f"{name}_q"
+        for i, node in enumerate(moving):
+            output = last if i == len(moving) - 1 else f"{name}_moved_{i}"
+            attributes = {a.name: self._graph.attribute(node, a.name, None) for a in node.attribute}
+            current = self._node(node.op_type, [current, *node.input[1:]], output, **attributes)
+        if current == self._graph.input:
+            # One byte tensor may not be both the input and an inner tensor of the same name.
+            current = self._node("Identity", [current], last)
+        if not split:
+            return
+        parts = [f"{name}_channel_{c}" for c in range(len(grid.zeros))]
+        sizes = self._constant(f"{name}_channels", np.ones(len(parts), np.int64))
+        self._nodes.append(self._onnx.helper.make_node("Split", [current, sizes], parts, name=f"{name}_split", axis=1))
+        edges = self._constant(f"{name}_pads", pads)
+        padded = [
+            self._node(
+                "Pad", [part, edges, self._constant(f"{part}_zero", np.uint8(zero).reshape(()))], f"{part}_padded"
+            )
+            for part, zero in zip(parts, grid.zeros, strict=True)
+        ]
+        self._node("Concat", padded, f"{name}_q", axis=1)
+
+    def _padding(self, name: str) -> NDArray[np.int64]:
+        """Padding (8,) of the convolutions that read a tensor in 8 bits; they all have the same."""
         node = next(n for n in self._graph.consumers[name] if n.name in self._plan.nodes)
         pads = self._graph.attribute(node, "pads", [0, 0, 0, 0])
-        return pads[:2], pads[2:]
+        return np.array([0, 0, *pads[:2], 0, 0, *pads[2:]], np.int64)
 
     def _stored(self, name: str) -> str:
         return name if name == self._graph.output and name in self._plan.written else f"{name}_dq"
@@ -195,16 +224,28 @@ class Emitter:
             "DequantizeLinear", [shift, *self._pair(f"{base}_shift", (beta / alpha / 255, 0))], f"{base}_shift_dq"
         )
         total = self._node("Add", [x, shift], f"{base}_sum")
-        stored = self._node("QuantizeLinear", [total, *self._pair(f"{base}_sum", (1 / alpha / 255, 0))], f"{base}_sum_q")
-        return self._node("DequantizeLinear", [stored, *self._pair(f"{base}_gate", GATE_STEPS)], output or f"{base}_gate_dq")
+        stored = self._node(
+            "QuantizeLinear", [total, *self._pair(f"{base}_sum", (1 / alpha / 255, 0))], f"{base}_sum_q"
+        )
+        return self._node(
+            "DequantizeLinear", [stored, *self._pair(f"{base}_gate", GATE_STEPS)], output or f"{base}_gate_dq"
+        )
 
     def _serialise(self) -> bytes:
         onnx, source = self._onnx, self._graph.model
+        needed, kept = {self._graph.output}, list[Any]()
+        for node in reversed(self._nodes):
+            if needed.intersection(node.output):
+                needed.update(node.input)
+                kept.insert(0, node)
+        self._nodes = kept
         used = {name for node in self._nodes for name in node.input}
         constants = {**self._graph.constants, **self._constants}
         model = onnx.ModelProto(ir_version=min(source.ir_version, 10), producer_name="edge-imprint")
         domains = {"" if n.domain == "ai.onnx" else n.domain for n in self._nodes}
-        model.opset_import.extend(o for o in source.opset_import if ("" if o.domain == "ai.onnx" else o.domain) in domains)
+        model.opset_import.extend(
+            o for o in source.opset_import if ("" if o.domain == "ai.onnx" else o.domain) in domains
+        )
         model.graph.name = "backbone"
         model.graph.input.extend(v for v in source.graph.input if v.name == self._graph.input)
         model.graph.output.extend(source.graph.output)

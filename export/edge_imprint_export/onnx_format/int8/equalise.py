@@ -19,10 +19,12 @@ from .graph import Graph
 from .plan import is_layer
 
 Array = NDArray[np.float64]
-LINEAR = frozenset("Relu LeakyRelu MaxPool AveragePool GlobalAveragePool".split())
+LINEAR = frozenset(["Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool"])
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
-# A channel that stayed small on the calibration pictures may be larger on others.
-FLOOR = 0.05
+# A channel that stayed small on the calibration pictures may be larger on others, and is clipped then: it is magnified
+# less than its range allows. On the default backbone and 600 other pictures the least cosine was 0.986 with 0.05,
+# 0.996 with 0.5; the mean did not differ.
+FLOOR = 0.5
 
 
 @dataclass

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from edge_imprint.errors import ExportError, MissingRuntimeError
 
 STANDARD = ("", "ai.onnx")
+# Scales per channel came with it.
+OLDEST_OPSET = 13
 
 
 def packages() -> tuple[Any, Any]:
@@ -93,6 +95,12 @@ class Graph:
             original = onnx.load_from_string(content)
         except Exception as e:
             raise ExportError(f"the network must be an ONNX file; it cannot be read: {_one_line(e)}") from e
+        oldest = next((int(o.version) for o in original.opset_import if o.domain in STANDARD), 0)
+        if oldest < OLDEST_OPSET:
+            raise ExportError(
+                f"int8 needs ONNX operator set {OLDEST_OPSET} or newer; this network has {oldest}. "
+                "Convert it with onnx.version_converter, or export it again"
+            )
         simplified = onnx.load_from_string(_simplified(content))
         # The optimiser may write operators of its own, which other runtimes do not have.
         domains = {node.domain for node in original.graph.node} | set(STANDARD)
@@ -202,7 +210,7 @@ class Graph:
         return default if found is None else self._onnx.helper.get_attribute_value(found)
 
     def _name_hard_swish(self) -> None:
-        """x * clip(x + 3, 0, 6) / 6, as torch writes it, becomes HardSwish, which has an 8-bit form."""
+        """Give x * clip(x + 3, 0, 6) / 6, as torch writes it, its name: HardSwish, which has an 8-bit form."""
         self.index()
         for add in list(self.nodes):
             x = [n for n in add.input if n not in self.constants]
@@ -245,7 +253,12 @@ class Graph:
         replaced: list[Any] = []
         for node in self.nodes:
             axes = self.attribute(node, "axes", None)
-            if node.op_type == "ReduceMean" and axes is None and len(node.input) > 1 and node.input[1] in self.constants:
+            if (
+                node.op_type == "ReduceMean"
+                and axes is None
+                and len(node.input) > 1
+                and node.input[1] in self.constants
+            ):
                 axes = self.constants[node.input[1]].tolist()
             keeps = self.attribute(node, "keepdims", 1)
             flat = node.op_type == "ReduceMean" and self.ranks.get(node.input[0]) == 4 and axes is not None

@@ -7,7 +7,7 @@ factor and a shift per channel before rounding make both grids one; the first la
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from .graph import Graph
 
 Array = NDArray[np.float64]
-# In grey levels: how far a value may be off the grid, and how far the padding may be off zero.
+# In grey levels: how far a value may be off the grid.
 TOLERANCE = 0.02
-PADDING = 0.5001
+# Operators that move pixels, or treat each channel's in one way.
+MOVING = frozenset(("Transpose", "Gather"))
+PIXELWISE = MOVING | frozenset(["Cast", "Sub", "Add", "Mul", "Div", "Neg"])
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,30 @@ class Grid:
     Attributes:
         factor, shift: (channels,).
         scale, zero_point: of the 8-bit tensor.
-        pads: the tensor must be padded before, because its padding is not on the grid near zero.
+        zeros: (channels,) whole numbers nearest to zero.
+        pixels: the whole numbers are the bytes of the network's input, moved as these nodes move them; None where the
+            input is float32.
     """
 
     factor: Array
     shift: Array
     scale: float
     zero_point: int
-    pads: bool
+    zeros: NDArray[np.uint8]
+    pixels: tuple[Any, ...] | None = None
+
+    @property
+    def pads(self) -> bool:
+        """Whether the tensor must be padded before, because zero is elsewhere in each channel."""
+        return bool((np.abs(self.zeros.astype(np.int64) - self.zero_point) > 1).any())
+
+
+def _grid(steps: Array, zero: Array, pixels: tuple[Any, ...] | None = None) -> Grid:
+    """From each channel's distance of neighbours and the number, not a whole one, of the value zero."""
+    middle = int(np.clip(np.rint(zero.mean()), 0, 255))
+    scale = float(np.float32(np.abs(steps).mean()))
+    zeros = np.clip(np.rint(zero), 0, 255).astype(np.uint8)
+    return Grid(scale / steps, scale * (zero - middle), scale, middle, zeros, pixels)
 
 
 class Levels:
@@ -67,12 +85,42 @@ class Levels:
         first = np.array([f[1] for f in found if f is not None])
         # Where black and white were not seen, what was seen goes to the middle.
         offset = np.array([(255 - f[2]) // 2 for f in found if f is not None])
-        zero = offset - first / steps
-        middle = int(np.clip(np.rint(zero.mean()), 0, 255))
-        scale = float(np.float32(steps.mean()))
-        return Grid(
-            scale / steps, scale * (zero - middle), scale, middle, bool(np.abs(zero - middle).max() > PADDING)
-        )
+        return _grid(steps, offset - first / steps)
+
+
+def pixel_path(graph: Graph, name: str) -> list[Any] | None:
+    """Nodes from the input to a tensor if they treat all pixels of a channel alike; None if others are among them."""
+    nodes: list[Any] = []
+    while name != graph.input:
+        node = graph.producer.get(name)
+        data = [n for n in node.input if n not in graph.constants] if node is not None else []
+        if node is None or node.op_type not in PIXELWISE or len(data) != 1:
+            return None
+        nodes.append(node)
+        name = data[0]
+    return nodes[::-1]
+
+
+def of_bytes(
+    path: Sequence[Any], run: Callable[[NDArray[np.uint8]], NDArray[Any]], shape: Sequence[int]
+) -> Grid | None:
+    """The grid of a tensor that follows from uint8 pixels by a pixel path; None where it is no affine function of them.
+
+    Args:
+        path: see `pixel_path`.
+        run: the tensor (1, channels, height, width) for an input.
+        shape: of an input.
+    """
+    levels = (0, 100, 255)
+    seen = [run(np.full(shape, level, np.uint8)).astype(np.float64) for level in levels]
+    if seen[0].ndim != 4:
+        return None
+    black, grey, white = (value[0].reshape(value.shape[1], -1) for value in seen)
+    step, first = (white[:, 0] - black[:, 0]) / 255, black[:, 0]
+    plain = all(np.ptp(value, axis=1).max() == 0 for value in (black, grey, white)) and (step != 0).all()
+    if not plain or np.abs((grey[:, 0] - first) / step - levels[1]).max() > TOLERANCE:
+        return None
+    return _grid(step, -first / step, tuple(node for node in path if node.op_type in MOVING))
 
 
 def _one_channel(values: Array) -> tuple[float, float, int] | None:

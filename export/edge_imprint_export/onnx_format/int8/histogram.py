@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -58,7 +59,7 @@ class Histogram:
     def _widen(self, largest: float) -> None:
         if self._width == 0.0:
             # 2^-126: the least power of two that is a normal float32 and whose inverse is one too.
-            self._width = 2.0 ** max(np.ceil(np.log2(largest / (HALF - 1))), -125)
+            self._width = 2.0 ** max(math.ceil(math.log2(largest / (HALF - 1))), -125)
             return
         self._width *= 2
         merged = self._counts.reshape(-1, 2).sum(1)
@@ -66,7 +67,7 @@ class Histogram:
         self._counts[HALF // 2 : HALF // 2 + HALF] = merged
 
     def _centres(self) -> NDArray[np.float64]:
-        return (np.arange(-HALF, HALF) + 0.5) * self._width
+        return (np.arange(-HALF, HALF, dtype=np.float64) + 0.5) * np.float64(self._width)
 
     def range(self, method: str) -> tuple[float, float]:
         """Lowest and highest value that 8 bits should express, zero within.

@@ -11,12 +11,25 @@ from .graph import Graph
 
 # Operators without weights that onnxruntime's processor kernels compute on 8-bit integers.
 WEIGHTLESS = frozenset(
-    "Add Mul Sigmoid LeakyRelu HardSwish HardSigmoid Concat AveragePool GlobalAveragePool".split()
+    ["Add", "Mul", "Sigmoid", "LeakyRelu", "HardSwish", "HardSigmoid", "Concat", "AveragePool", "GlobalAveragePool"]
 )
 # Weights are turned back to float32 at every picture: 2^17 take about 20 microseconds here.
 LAST_WEIGHTS = 1 << 17
 # Their output holds values of their input, so both have one range and the 8-bit kernel moves bytes.
-MOVES = frozenset("MaxPool Reshape Flatten Transpose Squeeze Unsqueeze Slice Split DepthToSpace SpaceToDepth".split())
+MOVES = frozenset(
+    [
+        "MaxPool",
+        "Reshape",
+        "Flatten",
+        "Transpose",
+        "Squeeze",
+        "Unsqueeze",
+        "Slice",
+        "Split",
+        "DepthToSpace",
+        "SpaceToDepth",
+    ]
+)
 
 
 def is_layer(graph: Graph, node: Any) -> bool:
@@ -38,7 +51,7 @@ def is_layer(graph: Graph, node: Any) -> bool:
 
 
 def gate_slope(graph: Graph, node: Any) -> tuple[float, float]:
-    """alpha and beta of the clip(alpha x + beta, 0, 1) inside a HardSwish or HardSigmoid."""
+    """The alpha and beta of the clip(alpha x + beta, 0, 1) inside a HardSwish or HardSigmoid."""
     if node.op_type == "HardSwish":
         return 1 / 6, 0.5
     return float(graph.attribute(node, "alpha", 0.2)), float(graph.attribute(node, "beta", 0.5))
@@ -75,7 +88,8 @@ class Plan:
 
 def result(graph: Graph, node: Any) -> tuple[str, list[str]]:
     """A node's output after the Relu and Clip that its 8-bit range can absorb, and the names of these."""
-    name, absorbed = node.output[0], []
+    name: str = node.output[0]
+    absorbed: list[str] = []
     while True:
         reader = graph.only_reader(name)
         bounds = graph.clip_bounds(reader) if reader is not None else None
@@ -125,7 +139,7 @@ def plan(graph: Graph, layers: frozenset[str]) -> Plan:
     for node in graph.nodes:
         name, absorbed = results[node.name]
         if node.name in nodes and (name in tensors or node.op_type == "Split"):
-            for output in (node.output if node.op_type == "Split" else (name,)):
+            for output in node.output if node.op_type == "Split" else (name,):
                 made.written[output] = output if node.op_type == "Split" else node.output[0]
             made.absorbed.update(absorbed if node.op_type != "Split" else ())
     order = [graph.input, *(o for n in graph.nodes for o in n.output)]

@@ -48,12 +48,19 @@ def rounded(weights: Array, covariance: Array, scale: Array, *, pairs: bool) -> 
 
 def _spreading(covariance: Array) -> Array:
     """Upper triangular U with U^T U = covariance^-1: row j says how column j's error spreads over the next columns."""
-    inputs = covariance.shape[1]
-    diagonal = covariance[:, np.arange(inputs), np.arange(inputs)].mean(1)
-    # Inputs that never vary, or vary together, leave a covariance without an inverse.
-    damp = (DAMPING * diagonal + 1e-12)[:, None, None] * np.eye(inputs)
-    inverse = np.linalg.inv(covariance + damp)
-    return np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2).transpose(0, 2, 1)
+    size = covariance.shape[1]
+    power = np.trace(covariance, axis1=1, axis2=2)[:, None, None] / size
+    # Only ratios matter. Inputs that never vary, or vary together, leave a covariance without an inverse, and their
+    # differences can be below what subtracting large numbers leaves exact: hence damping, more until it is enough.
+    relative = covariance / np.where(power > 0, power, 1.0)
+    damping = DAMPING
+    while True:
+        try:
+            inverse = np.linalg.inv(relative + damping * np.eye(size))
+            spread = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2)
+            return spread.transpose(0, 2, 1).astype(np.float64, copy=False)
+        except np.linalg.LinAlgError:
+            damping *= 10
 
 
 def _beside(values: Array, before: Array) -> Array:

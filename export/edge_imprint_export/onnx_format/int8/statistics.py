@@ -109,10 +109,11 @@ class Inputs:
     def add(self, value: NDArray[np.float32]) -> None:
         """Take in the layer's input tensor for one picture."""
         rows = self._rows(value)
-        rows = rows.reshape(len(rows), len(self._sum), -1).transpose(1, 0, 2)
-        self._count += rows.shape[1]
-        self._sum += rows.sum(1)
-        self._products += rows.transpose(0, 2, 1) @ rows
+        # In float32 the variance of inputs far from zero would drown in rounding.
+        wide = rows.reshape(len(rows), len(self._sum), -1).transpose(1, 0, 2).astype(np.float64)
+        self._count += wide.shape[1]
+        self._sum += wide.sum(1)
+        self._products += wide.transpose(0, 2, 1) @ wide
 
     @property
     def mean(self) -> Array:
@@ -128,7 +129,9 @@ class Inputs:
     def change(self, factor: Array, shift: Array) -> None:
         """Describe inputs times a factor plus a shift, one of each per channel of the tensor."""
         taps = self._kernel[0] * self._kernel[1]
-        own = [np.repeat(v.reshape(self.groups, 1, -1), taps, axis=1).reshape(len(self._sum), -1) for v in (factor, shift)]
+        own = [
+            np.repeat(v.reshape(self.groups, 1, -1), taps, axis=1).reshape(len(self._sum), -1) for v in (factor, shift)
+        ]
         scaled = self._sum * own[0]
         outer = scaled[:, :, None] * own[1][:, None, :]
         self._products = self._products * own[0][:, :, None] * own[0][:, None, :] + outer + outer.transpose(0, 2, 1)
