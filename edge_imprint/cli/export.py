@@ -75,6 +75,7 @@ def command(
             help="How int8 ranges are set: minmax, percentile, mse, entropy (ONNX), equalised (TFLite); auto measures.",
         ),
     ] = "auto",
+    pictures: Annotated[int, typer.Option(metavar="N", help="Calibration pictures to use at most.", min=1)] = 400,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Of the bundle.")] = None,
     licence: Annotated[str | None, typer.Option(metavar="SPDX", help="Of the weights, such as Apache-2.0.")] = None,
     from_file: Annotated[
@@ -119,6 +120,7 @@ def command(
             min_cosine=min_cosine,
             keep_float=layers,
             method=method,
+            max_pictures=pictures,
             name=name,
             licence=licence,
             from_file=from_file,
@@ -194,7 +196,7 @@ def _show(report: Report, out: Path, as_json: bool) -> None:
                 file.verdict.grade,
             )
         )
-    output.write_table(("file", "size", "mean cosine", "least cosine", "time here", "verdict"), rows)
+    output.write_table(("file", "size", "cosine", "least", "latency", "verdict"), rows)
     lines = [f"{report.name}: {report.dim} dimensions, embedding {report.embedding}"]
     if report.verdict.grade != "pass":
         lines += [f"{report.verdict.grade}: {reason}" for reason in report.verdict.reasons]

@@ -39,8 +39,10 @@ def export_backbone(
     min_cosine: float = 0.99,
     keep_float: int | str = "auto",
     method: str = "auto",
+    max_pictures: int = 400,
     name: str | None = None,
     licence: str | None = None,
+    description: str | None = None,
     from_file: str | Path | None = None,
     replace_bundle: bool = False,
     timing: bool = True,
@@ -70,8 +72,10 @@ def export_backbone(
         keep_float: how many of the most sensitive layers of int8 files stay float32; "auto": as few as reach a
             cosine of 0.995 at least and 0.999 on average.
         method: how int8 ranges are set, "auto" measures which is best.
+        max_pictures: calibration pictures to use at most, evenly along their sorted names.
         name: of the bundle; None takes the source's.
         licence: of the weights, an SPDX name; None takes the source's.
+        description: one line for people; None takes the source's.
         from_file: the file of a public backbone, so that nothing is downloaded.
         replace_bundle: an earlier bundle in `out` makes way.
         timing: whether to measure latency and memory here.
@@ -95,7 +99,7 @@ def export_backbone(
         edge_imprint.errors.UsageError: formats must be some of onnx, onnx-int8, tflite, tflite-int8; got 'coreml'
     """
     options = Options(parse_formats(formats), project, fold_preprocessing, min_cosine, keep_float, method)
-    for option, text in (("--name", name), ("--licence", licence)):
+    for option, text in (("--name", name), ("--licence", licence), ("description", description)):
         if text is not None:
             check_text(option, text)
     if project is not None and calibration is None:
@@ -113,7 +117,8 @@ def export_backbone(
                 progress=lambda done, total: tell("Downloading", done, total),
             )
             opened.name, opened.licence = name or opened.name, licence or opened.licence
-            pictures = _pictures(opened, calibration, tell)
+            opened.description = description or opened.description
+            pictures = _pictures(opened, calibration, max_pictures, tell)
             if formats is None:
                 options = _without_impossible(options, opened)
             pipeline = Pipeline(opened, options, pictures, tell)
@@ -174,11 +179,15 @@ def _named(source: str | Path | nn.Module) -> str:
     return Path(text).name
 
 
-def _pictures(source: Source, calibration: str | Path | Sequence[str | Path] | None, tell: Tell) -> Calibration:
+def _pictures(
+    source: Source, calibration: str | Path | Sequence[str | Path] | None, most: int, tell: Tell
+) -> Calibration:
     if calibration is not None:
-        return Calibration.open(
-            calibration, source.input, progress=lambda done, total: tell("Reading pictures", done, total)
-        )
+
+        def progress(done: int, total: int) -> None:
+            tell("Reading pictures", done, total)
+
+        return Calibration.open(calibration, source.input, limit=most, progress=progress)
     shape = None
     if source.input is None:
         assert isinstance(source, TfliteSource)

@@ -15,7 +15,7 @@ from edge_imprint.errors import ExportError, UsageError
 from edge_imprint_export.built import Built, open_built
 from edge_imprint_export.calibration import LEAST_FOR_INT8, Calibration
 from edge_imprint_export.fold import folded_input, input_tensor
-from edge_imprint_export.int8.choose import choose_int8
+from edge_imprint_export.int8.choose import Aim, choose_int8
 from edge_imprint_export.options import Options
 from edge_imprint_export.projection import Projection
 from edge_imprint_export.sources.source import OnnxSource, Source, TfliteSource, TorchSource
@@ -219,6 +219,7 @@ class Builder:
             self._reference[self._compare],
             method=method,
             keep_float=kept,
+            aim=Aim(acceptable=self._options.min_cosine),
             progress=lambda done, total: self._tell(f"{format}: choosing settings", done, total),
         )
         return self._opened(format, finish(chosen.content), int8=chosen)

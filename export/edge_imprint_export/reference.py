@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge_imprint.backbones.embedding import find_embedding
 from edge_imprint.backbones.flatbuffer import cut, read_graph
-from edge_imprint.errors import ExportError
+from edge_imprint.errors import BundleError, ExportError
 from edge_imprint_export.built import Built, open_built
 from edge_imprint_export.calibration import Calibration
 from edge_imprint_export.sources.source import OnnxSource, Source, TfliteSource, TorchSource
@@ -42,7 +42,13 @@ def source_embeddings(
         tensors = calibration.tensors("all", file.spec)
         rows = np.empty((len(tensors), source.dim), np.float32)
         for i in range(len(tensors)):
-            rows[i] = file.embed(tensors[i])[0]
+            try:
+                rows[i] = file.embed(tensors[i])[0]
+            except BundleError as error:
+                name = calibration.names[i]
+                raise ExportError(
+                    f"a backbone must embed every picture; {source.name} fails on {name}: {error}"
+                ) from None
             progress(i + 1, len(tensors))
     broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if broken.size:

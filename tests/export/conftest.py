@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,3 +53,13 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from exporting import write_onnx
 
     return write_onnx(tmp_path_factory.mktemp("onnx") / "network.onnx")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for the bundle; whoever fails must leave it, and the folder for temporary files, empty."""
+    for name in ("bundles", "temporary"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return tmp_path / "bundles"

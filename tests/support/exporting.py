@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -14,12 +17,15 @@ from small_cnn import CLASSES, DIM, SIDE, embed, pictures, trained_cnn
 from torch import nn
 
 from edge_imprint.backbones import InputSpec
+from edge_imprint.cli import main
 
+SUPPORT = str(Path(__file__).parent)
 FACTORY = """
 import torch
 from small_cnn import CLASSES, DIM, SIDE, trained_cnn
 from torch import nn
 from edge_imprint.backbones import InputSpec
+from edge_imprint.cli import main
 
 def make():
     torch.manual_seed(1)
@@ -60,17 +66,6 @@ def write_onnx(path: Path, module: nn.Module | None = None) -> Path:
     return path
 
 
-class Affine(nn.Module):
-    """x * scale + shift."""
-
-    def __init__(self, scale: float, shift: float) -> None:
-        super().__init__()
-        self.scale, self.shift = scale, shift
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * self.scale + self.shift
-
-
 def expected(values: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """What the network, run in torch, makes of pictures: (n, DIM) behind its ReLU, where the head reads."""
     stacked = (np.stack(list(values)).astype(np.float32) - np.float32(127.5)) / np.float32(127.5)
@@ -101,3 +96,33 @@ def hashes(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def left(place: Path) -> list[str]:
+    """Names of what lies in both folders; onnxruntime's own mark is none of ours."""
+    folders = (place, place.parent / "temporary")
+    return [path.name for folder in folders for path in folder.rglob("*") if path.name != ".ses"]
+
+
+def refused(place: Path, capfd: pytest.CaptureFixture[str], *words: object) -> str:
+    """Run the command, which must fail in one line; returns it."""
+    capfd.readouterr()
+    out = () if "--out" in words else ("--out", place / "b")
+    code = main(["export", *map(str, (*words, *out))])
+    out, err = capfd.readouterr()
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: ")
+    assert err.count("\n") == 1, err
+    assert "internal error" not in err
+    assert left(place) == []
+    return err
+
+
+def run_well(place: Path, capfd: pytest.CaptureFixture[str], *words: object) -> tuple[dict[str, Any], str]:
+    """Run the command, which must not fail or leave more than the bundle; returns its JSON and its warnings."""
+    capfd.readouterr()
+    code = main(["export", *map(str, words), "--out", str(place / "b"), "--json"])
+    out, err = capfd.readouterr()
+    assert code == 0, err
+    assert sorted(left(place)) == sorted(["b", *(path.name for path in (place / "b").iterdir())])
+    return json.loads(out), err

@@ -21,10 +21,12 @@ _NONE, _RELU = 0, 1  # ActivationFunctionType
 # Operators after which channel c is still channel c, scaled as before.
 _PASSING = {"PAD", "AVERAGE_POOL_2D", "MAX_POOL_2D", "RELU", "MEAN", "RESHAPE"}
 _POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
-import os
-_FLOOR = float(os.environ.get('FL','.5'))
+# A channel that hardly ever moves is scaled as if it moved so much: its own rounding is not what costs.
+_FLOOR = 0.5
+# Less gain than this is within what the estimate of the error can tell.
 _WORTH = 0.98
-_ROUNDING = float(os.environ.get('RO','.25'))
+# Share of the plain rounding error of weights that rounding by covariance leaves.
+_ROUNDING = 0.25
 
 
 def can_equalise(network: Network) -> bool:
@@ -61,9 +63,6 @@ def _best(
 ) -> NDArray[np.float64] | None:
     """Factor per channel with the least expected error, among powers of what would even out ranges; None for none."""
     reaches = [np.maximum(-flows[i].channel_low, flows[i].channel_high).astype(np.float64) for i in tensors]
-    if os.environ.get('RMS'):
-        m=float(os.environ['RMS'])
-        reaches=[np.sqrt(flows[i].channel_square)**m*r**(1-m) for i,r in zip(tensors,reaches)]
     shares = [np.maximum(reach / reach.max(), _FLOOR) for reach in reaches if reach.max() > 0]
     if not shares:
         return None

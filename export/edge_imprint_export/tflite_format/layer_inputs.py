@@ -123,7 +123,7 @@ class LayerInputs:
 
     def per_output(self, parts: Array) -> Array:
         """Sums over blocks of (groups * blocks, outputs of a group): (outputs,)."""
-        return parts.reshape(self.groups, self.blocks, -1).sum(axis=1).reshape(-1)
+        return np.asarray(parts.reshape(self.groups, self.blocks, -1).sum(axis=1).reshape(-1))
 
 
 def _parts(size: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,10 +16,10 @@ LEVELS = 255
 # Share of the values that a percentile range leaves out, at both ends together.
 _LEFT_OUT = 1e-5
 # The error that "mse" weighs: a little above the square, because what is clipped is what a feature was for.
-import os
-_POWER = float(os.environ.get('PW','2.4'))
+_POWER = 2.4
 _SHRINK = np.linspace(0.3, 1.0, 36)
-
+# A tensor of one place has one value per channel and picture: calibration hardly sees its extremes.
+_ONE_PLACE = 1.4
 
 METHODS = ("minmax", "mse", "percentile")
 
@@ -32,19 +34,11 @@ def ranges(network: Network, flows: dict[int, Flow], method: str, exact: dict[in
         exact: what is known about some tensors.
     """
     found = {tensor: covering(flow, method) for tensor, flow in flows.items()}
-    # What leaves the network is what imprinting compares: none of it is clipped.
-    found[network.output] = covering(flows[network.output], "minmax")
-    import os
-    K=float(os.environ.get('K','1'))
-    H=float(os.environ.get('H','1'))
-    for code, op, inputs, outputs in network:
-        cap = {3:6.0}.get(getattr(op.builtinOptions,'fusedActivationFunction',0),1e30)
-        for o in outputs:
-            if o in found: found[o]=found[o][0]*H,min(found[o][1]*H,cap)
-        for o in outputs:
-            if o in found and int(np.prod(network.shape(o))) == network.shape(o)[-1] or o==network.output:
-                lo,hi=covering(flows[o], "minmax")
-                found[o]=lo*K,hi*K
+    for tensor, flow in flows.items():
+        # What leaves the network is what imprinting compares, and none of it is clipped; nor what leads there.
+        if tensor == network.output or math.prod(network.shape(tensor)) == network.shape(tensor)[-1]:
+            low, high = covering(flow, "minmax")
+            found[tensor] = low * _ONE_PLACE, high * _ONE_PLACE
     found[network.input] = pixel_grid(*covering(flows[network.input], "minmax"))
     return found | {tensor: pixel_grid(*range) for tensor, range in exact.items()}
 

@@ -42,7 +42,9 @@ def own_layers(network: Network) -> dict[int, LayerInputs]:
     }
 
 
-def reach_of(code: str, weights: NDArray[np.float32], bias: NDArray[np.float32] | None, step: float) -> NDArray[np.float32]:
+def reach_of(
+    code: str, weights: NDArray[np.float32], bias: NDArray[np.float32] | None, step: float
+) -> NDArray[np.float32]:
     """Range of each output channel's weights, wide enough for the bias of the channel to fit its int32.
 
     Training leaves channels whose weights are all but zero and whose bias is not. Their step would be so small that the
