@@ -145,6 +145,8 @@ def _unchanged(source: str | Path | nn.Module) -> Iterator[None]:
     if isinstance(source, str | Path):
         yield
         return
+    if not hasattr(source, "named_parameters"):
+        raise UsageError(f"a source is a torch module, a file or a name like public:NAME; got {type(source).__name__}")
     training = {module: module.training for module in source.modules()}
     learning = {value: value.requires_grad for value in source.parameters()}
     try:

@@ -204,6 +204,11 @@ class Builder:
             return np.concatenate([candidate.embed(tensors[i]) for i in self._compare])
 
         layers, kept = len(quantiser.layers), self._options.keep_float
+        if not layers:
+            raise ExportError(
+                f"int8 is made of layers with weights, and {self._source.name} has none before its embedding "
+                f"{self._source.embedding}. Leave {format} out, or name a later one (--embedding)"
+            )
         if isinstance(kept, int) and kept > layers:
             raise UsageError(
                 f"{format} has {layers} layers that can stay in float; got {kept}. Keep fewer (--keep-float)"

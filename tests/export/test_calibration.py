@@ -106,10 +106,10 @@ def test_a_limit_takes_as_many_of_each_label_as_there_are(tmp_path):
     assert np.diff(cups).tolist() == [4] * 9  # evenly along the sorted names
 
 
-def test_at_most_128_calibrate(tmp_path):
-    folder = folder_of(tmp_path, {"only": 300})
-    taken = Calibration.open(folder, InputSpec(4, 4))
-    assert (len(taken.calibrating), len(taken.judging)) == (128, 172)
+def test_at_most_200_calibrate(tmp_path):
+    folder = folder_of(tmp_path, {"only": 450})
+    taken = Calibration.open(folder, InputSpec(4, 4), limit=450)
+    assert (len(taken.calibrating), len(taken.judging)) == (200, 250)
     assert taken.labels is None  # one label tells nothing apart
 
 
