@@ -200,6 +200,7 @@ def _show(report: Report, out: Path, as_json: bool) -> None:
     lines = [f"{report.name}: {report.dim} dimensions, embedding {report.embedding}"]
     if report.verdict.grade != "pass":
         lines += [f"{report.verdict.grade}: {reason}" for reason in report.verdict.reasons]
+    lines += [f"note: {note}" for note in report.notes]
     lines += [
         f"The report: {out / 'report.html'}",
         f"Use it: edge-imprint learn LABEL IMAGE... --state FILE --backbone {out}",

@@ -54,6 +54,9 @@ class Pipeline:
         self._tell = tell
         self._notes = list(source.notes)
         raw = source_embeddings(source, pictures, lambda done, total: tell("Embedding with the source", done, total))
+        self._same = len(raw) > 1 and not np.ptp(raw, axis=0).any()
+        if self._same:
+            self._notes.append("Every picture gets the same embedding: nothing can be told apart. Check the weights.")
         self._projection = self._fitted(raw)
         self._reference = raw if self._projection is None else self._projection(raw)
         self._builder = Builder(
@@ -68,6 +71,11 @@ class Pipeline:
     def _fitted(self, raw: Embeddings) -> Projection | None:
         if self._options.project is None:
             return None
+        if self._same:
+            raise ExportError(
+                f"a projection keeps what tells pictures apart; {self._source.name} gives each the same embedding. "
+                "Check its weights and its input rule"
+            )
         fitted = fit_projection(raw, self._options.project)
         self._notes.append(
             f"Projected from {raw.shape[1]} to {len(fitted.bias)} dimensions, which keep {100 * fitted.kept:.1f} % of "
@@ -205,4 +213,6 @@ class Pipeline:
 def _way_out(built: Built) -> str:
     if built.spec.precision == "float32":
         return "The converter changed the network; leave this format out (--formats)"
+    if built.int8 is None:  # the source was int8 already
+        return "Keep more dimensions (--project), or lower --min-cosine"
     return "Add calibration pictures like those that the device will see, raise --keep-float, or lower --min-cosine"

@@ -20,7 +20,7 @@ from torch import nn  # noqa: E402
 
 from edge_imprint.backbones import InputSpec, load_backbone  # noqa: E402
 from edge_imprint.cli import main  # noqa: E402
-from edge_imprint.errors import ExportError  # noqa: E402
+from edge_imprint.errors import ExportError, UsageError  # noqa: E402
 from edge_imprint_export import export_backbone  # noqa: E402
 
 torch.set_num_threads(1)
@@ -53,6 +53,8 @@ MODULES = {
     "rank 5": (Of(lambda y, x: y[:, :, None].exp()), "rank 2 to 4"),
     "unknown everywhere": (Of(lambda y, x: torch.special.bessel_j0(y.mean((2, 3)))), "bessel_j0"),
     "embeddings of NaN": (Of(lambda y, x: torch.log(-1 - y.mean((2, 3)).abs())), "not finite"),
+    "dynamic shapes": (Of(lambda y, x: y.flatten(1)[:, y[0].flatten() > 0]), "fixed width"),
+    "no picture": (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten()), "1 channels, but got 3"),
     "an error of its own": (Of(lambda y, x: y.reshape(7, 7)), "reshape|shape '"),
 }
 
@@ -74,6 +76,34 @@ def test_weights_of_nan(place, calibration):
     with pytest.raises(ExportError, match=r"weights must be finite; '2.weight' has 1 of 96"):
         export_backbone(module, place / "b", input=SPEC, calibration=calibration, timing=False)
     assert left(place) == []
+
+
+def test_what_is_no_network(place):
+    for source in (3.5, None, {"weight": torch.zeros(3)}):
+        with pytest.raises(UsageError, match=f"a source is .*; got {type(source).__name__}"):
+            export_backbone(source, place / "b")
+    assert left(place) == []
+
+
+def test_a_network_that_sees_nothing(place, calibration):
+    """The same embedding for every picture: exported as it is, which the report says; never projected."""
+    module = Of(lambda y, x: y.mean((2, 3)) * 0 + 1).eval()
+    words = {"input": SPEC, "calibration": calibration, "timing": False, "formats": "onnx"}
+    report = export_backbone(module, place / "b", **words)
+    assert any("Every picture gets the same embedding" in note for note in report.notes)
+    with pytest.raises(ExportError, match="gives each the same embedding"):
+        export_backbone(module, place / "c", **words, project=2)
+
+
+def test_a_network_without_weights(place, calibration):
+    """Nothing is left of it before its embedding that int8 could be made of."""
+    module = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 3)).eval()
+    words = {"input": SPEC, "calibration": calibration, "timing": False, "formats": "onnx,onnx-int8,tflite,tflite-int8"}
+    report = export_backbone(module, place / "b", **words)
+    assert (report.dim, [file.format for file in report.files]) == (48, ["onnx", "tflite"])
+    for _, reason in report.impossible:
+        assert "weights" in reason
+        assert "Leave" in reason
 
 
 def graph(path, nodes, inputs, outputs, weights=()):
