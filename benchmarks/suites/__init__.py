@@ -21,17 +21,7 @@ class Suite(Protocol):
         ...
 
 
-SUITES = (
-    "accuracy",
-    "unknown",
-    "latency",
-    "memory",
-    "imports",
-    "kmeans_fit",
-    "backbones",
-    "public_backbones",
-    "export",
-)
+SUITES = ("accuracy", "unknown", "latency", "memory", "imports", "kmeans_fit", "backbones", "public_backbones")
 
 
 def load(name: str) -> Suite:
