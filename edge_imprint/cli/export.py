@@ -165,9 +165,15 @@ def _bar(*, quiet: bool) -> Iterator[Tell]:
         Progress(*columns, console=Console(file=terminal), transient=True, redirect_stderr=False) as bar,
     ):
         task = bar.add_task("", total=None)
+        shown = ""
 
         def tell(text: str, done: int, total: int) -> None:
-            bar.update(task, description=text, completed=done, total=total if total > 1 else None)
+            nonlocal shown
+            # Drawn ten times a second, and at once where something new begins, which may keep the processor busy.
+            bar.update(
+                task, description=text, completed=done, total=total if total > 1 else None, refresh=text != shown
+            )
+            shown = text
 
         yield tell
 

@@ -19,7 +19,14 @@ from refusals import refused
 pytest.importorskip("onnx", reason="pip install 'edge-imprint[export]'")
 pytest.importorskip("onnxruntime", reason="pip install 'edge-imprint[export]'")
 
-COMMAND = [sys.executable, "-m", "edge_imprint.cli", "export"]
+# Whoever starts the tests in the background may have told their processes to ignore Ctrl-C.
+PROGRAM = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from edge_imprint.cli import main
+sys.exit(main())
+"""
+COMMAND = [sys.executable, "-c", PROGRAM, "export"]
 ESCAPE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -126,7 +133,7 @@ class Terminal:
         environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "TMPDIR": str(folder)}
         self.process = subprocess.Popen(
             [*COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=theirs, env=environment,
-            start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            start_new_session=True,
         )  # fmt: skip
         os.close(theirs)
         self._reader = threading.Thread(target=self._read)
