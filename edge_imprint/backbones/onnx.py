@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_imprint.errors import BundleError, MissingRuntimeError, ValueRangeError
+
+# onnxruntime 1.29 and later report to their maker from Linux as well, unless this is set before they are imported.
+# "No cloud" includes that; who wants it sets the variable to 0 beforehand.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
 _SUFFIX = "executionprovider"

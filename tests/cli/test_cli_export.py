@@ -194,7 +194,7 @@ def test_no_bar_with_json(words, temporary):
     assert json.loads(out)["verdict"]["grade"] == "pass"
 
 
-@pytest.mark.parametrize("stage", [b"choosing settings"])
+@pytest.mark.parametrize("stage", [b"Opening the source", b"choosing settings", b"Measuring time and memory"])
 def test_ctrl_c(words, temporary, tmp_path, stage):
     """The terminal sends it to the command and to the process that measures."""
     terminal = Terminal([*words, "--formats", "onnx,onnx-int8", "--min-cosine", "0.5"], temporary)
@@ -222,3 +222,36 @@ def running(group):
         except OSError:  # it ended just now
             continue
     return found
+
+
+@pytest.mark.slow
+def test_a_torch_network_to_everything_prints_nothing_but_its_table(tmp_path, temporary):
+    """No word of torch, of the converter and of three runtimes, into a pipe or on a terminal."""
+    for package in ("torch", "onnxscript", "litert_torch", "ai_edge_quantizer"):
+        pytest.importorskip(package, reason="pip install 'edge-imprint[export]'")
+    from exporting import FACTORY, SUPPORT, write_pictures
+
+    (tmp_path / "network.py").write_text(FACTORY)
+    pictures = write_pictures(tmp_path / "pictures", 24)
+    words = ["torch:network:make", "--calibration", str(pictures), "--out"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), SUPPORT]), "TMPDIR": str(temporary)}
+    done = subprocess.run(
+        [*COMMAND, *words, str(tmp_path / "a")], capture_output=True, text=True, env=environment, timeout=300
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:5]] == [
+        "backbone.onnx", "backbone.int8.onnx", "backbone.tflite", "backbone.int8.tflite",
+    ]  # fmt: skip
+    os.environ["PYTHONPATH"] = environment["PYTHONPATH"]
+    try:
+        terminal = Terminal([*words, str(tmp_path / "b")], temporary)
+    finally:
+        del os.environ["PYTHONPATH"]
+    terminal.wait_for(b"TFLite")
+    code, out, lasting = terminal.finish()
+    assert (code, lasting) == (0, "")
+    assert out.decode().count("\n") == done.stdout.count("\n")
+    shown = ESCAPE.sub(b"", terminal.shown).decode()
+    lines = {line.strip() for line in re.split(r"[\r\n]", shown)}
+    strange = [line for line in lines if line and not re.fullmatch(r"\S? ?.*[━╸╺].*\d:\d\d:\d\d", line)]
+    assert strange == []

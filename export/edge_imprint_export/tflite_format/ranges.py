@@ -36,7 +36,7 @@ def ranges(network: Network, flows: dict[int, Flow], method: str, exact: dict[in
     found = {tensor: covering(flow, method) for tensor, flow in flows.items()}
     for tensor, flow in flows.items():
         # What leaves the network is what imprinting compares, and none of it is clipped; nor what leads there.
-        if tensor == network.output or math.prod(network.shape(tensor)) == network.shape(tensor)[-1]:
+        if tensor == network.output or math.prod(network.shape(tensor)[:-1]) == 1:
             low, high = covering(flow, "minmax")
             found[tensor] = low * _ONE_PLACE, high * _ONE_PLACE
     found[network.input] = pixel_grid(*covering(flows[network.input], "minmax"))
