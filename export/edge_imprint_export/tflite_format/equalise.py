@@ -14,19 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_imprint_export.tflite_format.network import OUTPUT_AXIS, Network
-from edge_imprint_export.tflite_format.ranges import LEVELS
+from edge_imprint_export.tflite_format.ranges import is_one_place
 from edge_imprint_export.tflite_format.statistics import Flow
 
 _NONE, _RELU = 0, 1  # ActivationFunctionType
 # Operators after which channel c is still channel c, scaled as before.
 _PASSING = {"PAD", "AVERAGE_POOL_2D", "MAX_POOL_2D", "RELU", "MEAN", "RESHAPE"}
-_POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
-# A channel that hardly ever moves is scaled as if it moved so much: its own rounding is not what costs.
-_FLOOR = 0.5
-# Less gain than this is within what the estimate of the error can tell.
-_WORTH = 0.98
-# Share of the plain rounding error of weights that rounding by covariance leaves.
-_ROUNDING = 0.25
+_FURTHEST = 64.0
+_HALF_WAY = 0.5
 
 
 def can_equalise(network: Network) -> bool:
@@ -47,9 +42,9 @@ def equalise(network: Network, flows: dict[int, Flow]) -> dict[int, NDArray[np.f
     chains = _Chains(network)
     scales: dict[int, NDArray[np.float64]] = {}
     for tensors, readers in chains.free():
-        scale = _best(network, flows, tensors, [chains.operators[n][0::2][:2] for n in readers])
-        if scale is None:
-            continue
+        # Rounding before a mean averages out over its places; what is left of a chain is the error of the mean itself.
+        pooled = [tensor for tensor in tensors if is_one_place(network.shape(tensor))]
+        scale = _scale([flows[tensor] for tensor in pooled or tensors])
         for tensor in tensors:
             chains.scale_made(tensor, scale)
         for number in readers:
@@ -58,50 +53,18 @@ def equalise(network: Network, flows: dict[int, Flow]) -> dict[int, NDArray[np.f
     return scales
 
 
-def _best(
-    network: Network, flows: dict[int, Flow], tensors: list[int], readers: list[tuple[str, list[int]]]
-) -> NDArray[np.float64] | None:
-    """Factor per channel with the least expected error, among powers of what would even out ranges; None for none."""
-    reaches = [np.maximum(-flows[i].channel_low, flows[i].channel_high).astype(np.float64) for i in tensors]
-    shares = [np.maximum(reach / reach.max(), _FLOOR) for reach in reaches if reach.max() > 0]
-    if not shares:
-        return None
-    common = np.exp(-np.mean([np.log(share) for share in shares], axis=0))
-    common /= common.min()
-    costs = [_cost(network, [flows[i] for i in tensors], flows, readers, common**power) for power in _POWERS]
-    best = int(np.argmin(costs))
-    return np.asarray(common ** _POWERS[best]) if costs[best] < _WORTH * costs[0] else None
+def _scale(flows: list[Flow]) -> NDArray[np.float64]:
+    """Factor per channel: half of the way (in logarithms) to equal ranges.
 
-
-def _cost(
-    network: Network,
-    own: list[Flow],
-    flows: dict[int, Flow],
-    readers: list[tuple[str, list[int]]],
-    scale: NDArray[np.float64],
-) -> float:
-    """Error power of rounding tensors and the weights that read them, relative to each reader's signal."""
-    widths = [max(0.0, *(flow.channel_high * scale)) - min(0.0, *(flow.channel_low * scale)) for flow in own]
-    noise = float(np.mean(np.square(widths))) / LEVELS**2
-    total = 0.0
-    for code, inputs in readers:
-        weights = network.constant(inputs[1]).astype(np.float64)
-        power = flows[inputs[0]].channel_square
-        if code == "DEPTHWISE_CONV_2D":  # a step per channel: scaling costs its weights nothing
-            gains = np.square(weights).reshape(-1, len(scale), weights.shape[3] // len(scale)).sum(axis=(0, 2))
-            rounding = 0.0
-        else:
-            rows = weights.reshape(len(weights), -1, weights.shape[-1])
-            groups = len(scale) // weights.shape[-1]
-            gains = np.square(rows).sum(axis=1).reshape(groups, -1, weights.shape[-1]).sum(axis=1).reshape(-1)
-            factor = np.repeat(scale.reshape(groups, 1, -1), len(rows) // groups, axis=0)
-            largest = np.abs(rows / factor).max(axis=(1, 2)).reshape(groups, -1)
-            fed = (power * scale**2).reshape(groups, -1).sum(axis=1) * rows.shape[1]
-            rounding = _ROUNDING * float((np.square(largest / 127).sum(axis=1) * fed).sum())
-        signal = float(gains @ power)
-        if signal > 0:
-            total += (noise * float((gains / scale**2).sum()) + rounding) / signal
-    return total
+    The weights of one output share a step too: what evens out the channels makes these uneven. And a channel that
+    stayed small on the calibration pictures may be larger on others. On trained networks the whole way was worse than
+    none.
+    """
+    reach = np.max([np.maximum(-flow.channel_low, flow.channel_high) for flow in flows], axis=0).astype(np.float64)
+    top = float(reach.max())
+    if top <= 0:
+        return np.ones_like(reach)
+    return np.asarray(np.minimum(top / np.maximum(reach, 1e-9 * top), _FURTHEST) ** _HALF_WAY)
 
 
 class _Chains:

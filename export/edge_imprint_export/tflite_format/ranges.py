@@ -36,11 +36,16 @@ def ranges(network: Network, flows: dict[int, Flow], method: str, exact: dict[in
     found = {tensor: covering(flow, method) for tensor, flow in flows.items()}
     for tensor, flow in flows.items():
         # What leaves the network is what imprinting compares, and none of it is clipped; nor what leads there.
-        if tensor == network.output or math.prod(network.shape(tensor)[:-1]) == 1:
+        if tensor == network.output or is_one_place(network.shape(tensor)):
             low, high = covering(flow, "minmax")
             found[tensor] = low * _ONE_PLACE, high * _ONE_PLACE
     found[network.input] = pixel_grid(*covering(flows[network.input], "minmax"))
     return found | {tensor: pixel_grid(*range) for tensor, range in exact.items()}
+
+
+def is_one_place(shape: tuple[int, ...]) -> bool:
+    """Whether a tensor holds one value per channel, as after a global pool."""
+    return math.prod(shape[:-1]) == 1
 
 
 def covering(flow: Flow, method: str) -> Range:
