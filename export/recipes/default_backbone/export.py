@@ -91,7 +91,7 @@ def bundle(source: nn.Module | Path, data: Path, work: Path, out: Path, min_cosi
         licence="Apache-2.0",
         description="558,360 parameters, distilled from MobileNetV1 and MobileNetV2 on Tiny ImageNet; recipe: "
         "export/recipes/default_backbone",
-        keep_float=0,
+        keep_float=0,  # a microcontroller may have no float kernels
         replace_bundle=True,
     )
 
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument(
         "--float32", type=Path, metavar="ONNX", help="a finished float32 file: no trained weights are needed"
     )
-    parser.add_argument("--min-cosine", type=float, default=0.985, help="of an int8 file's worst photograph")
+    parser.add_argument("--min-cosine", type=float, default=0.99, help="of an int8 file's worst photograph")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     source = args.float32 or trained_network(args.data, args.work)
