@@ -1,0 +1,52 @@
+/* eimp_kernels_internal: the kernels behind eimp_dots, and which of them this build has. Not for users.
+ *
+ * One contract for all, that of eimp_dots. A kernel's file is an empty unit where its instruction set is not there, so
+ * a build takes the whole folder. */
+#ifndef EIMP_KERNELS_INTERNAL_H
+#define EIMP_KERNELS_INTERNAL_H
+
+#include "eimp_kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef void (*eimp_dots_fn)(const int8_t *rows, size_t stride, uint32_t count, const int8_t *vector, uint32_t dim,
+                             int32_t *out);
+
+/* 1 where eimp_kernels_linux.c asks the processor and defines eimp_dots; 0 where eimp_kernels.c defines it for good. */
+#if defined(EIMP_RUNTIME_KERNELS) && (defined(__x86_64__) || defined(__aarch64__))
+#define EIMP_KERNELS_CHOSEN_AT_RUN_TIME 1
+#else
+#define EIMP_KERNELS_CHOSEN_AT_RUN_TIME 0
+#endif
+
+/* Helium with integers: Cortex-M55, M85 and M52. */
+#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
+#define EIMP_HAS_MVE 1
+#else
+#define EIMP_HAS_MVE 0
+#endif
+
+/* SMLAD and SXTB16: Cortex-M4 and M7, M33 and M35P with the DSP extension, and 32-bit Cortex-A and R. */
+#if defined(__arm__) && defined(__ARM_FEATURE_SIMD32) && !defined(__ARM_BIG_ENDIAN)
+#define EIMP_HAS_DSP 1
+#else
+#define EIMP_HAS_DSP 0
+#endif
+
+void eimp_dots_plain(const int8_t *rows, size_t stride, uint32_t count, const int8_t *vector, uint32_t dim,
+                     int32_t *out);
+void eimp_dots_dsp(const int8_t *rows, size_t stride, uint32_t count, const int8_t *vector, uint32_t dim, int32_t *out);
+void eimp_dots_mve(const int8_t *rows, size_t stride, uint32_t count, const int8_t *vector, uint32_t dim, int32_t *out);
+void eimp_dots_neon(const int8_t *rows, size_t stride, uint32_t count, const int8_t *vector, uint32_t dim,
+                    int32_t *out);
+void eimp_dots_avx2(const int8_t *rows, size_t stride, uint32_t count, const int8_t *vector, uint32_t dim,
+                    int32_t *out);
+void eimp_dots_vnni(const int8_t *rows, size_t stride, uint32_t count, const int8_t *vector, uint32_t dim,
+                    int32_t *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
