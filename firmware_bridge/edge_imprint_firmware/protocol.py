@@ -1,0 +1,442 @@
+"""What the device and its host agree on.
+
+Written by edge_imprint_firmware.protocol_generator from protocol.toml. Do not edit.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum, IntFlag
+from typing import Final, NamedTuple
+
+PROTOCOL_VERSION: Final = (1, 0)
+SNAPSHOT_VERSION: Final = (1, 0)
+REVISION: Final = 2
+MAX_DIM: Final = 4096
+MAX_BUDGET: Final = 1073741824
+MAX_LABEL_BYTES: Final = 31
+LABEL_FIELD_BYTES: Final = 32
+MAX_BACKBONE_BYTES: Final = 4096
+MAX_SNAPSHOT_BYTES: Final = 67108864
+MAX_SNAPSHOT_SECTIONS: Final = 16
+MAX_NAME_BYTES: Final = 32
+FRAME_HEADER_BYTES: Final = 4
+FRAME_CRC_BYTES: Final = 4
+FRAME_MIN_PAYLOAD: Final = 96
+FRAME_MAX_PAYLOAD: Final = 1024
+FRAME_DEFAULT_PAYLOAD: Final = 256
+FRAME_REPLY_BIT: Final = 128
+FRAME_DAMAGED: Final = 128
+
+
+class Status(IntEnum):
+    """How a command ended."""
+
+    OK = 0
+    ARGUMENT = -1
+    VALUE_RANGE = -2
+    SHAPE = -3
+    LABEL = -4
+    UNKNOWN_LABEL = -5
+    NOT_TAUGHT = -6
+    NO_UNDO = -7
+    CAPACITY = -8
+    BUDGET = -9
+    CORRUPT = -10
+    VERSION = -11
+    BACKBONE = -12
+    STORAGE = -13
+    COMMAND = -14
+    LENGTH = -15
+    STATE = -16
+    SESSION = -17
+
+
+STATUS_TEXT: Final[dict[int, str]] = {
+    Status.OK: "done",
+    Status.ARGUMENT: "an argument breaks the function's rule",
+    Status.VALUE_RANGE: "a number is out of its range, or an embedding is all zeros",
+    Status.SHAPE: "the embedding's length is not the head's",
+    Status.LABEL: "a label has 1 to 31 bytes of UTF-8 without control characters",
+    Status.UNKNOWN_LABEL: "no class of that label was taught",
+    Status.NOT_TAUGHT: "the head knows too few classes for that",
+    Status.NO_UNDO: "undo takes back one shot, directly after it was learnt; there is none",
+    Status.CAPACITY: "the budget has no room for that",
+    Status.BUDGET: "the budget holds no class",
+    Status.CORRUPT: "the snapshot is damaged or truncated",
+    Status.VERSION: "the snapshot's or the protocol's version is not the device's",
+    Status.BACKBONE: "the embeddings come from another backbone",
+    Status.STORAGE: "flash could not be read, erased or programmed",
+    Status.COMMAND: "the device does not know that command",
+    Status.LENGTH: "the command's payload has the wrong length",
+    Status.STATE: "the command does not fit what came before it",
+    Status.SESSION: "the device was restarted and waits for hello",
+}
+
+STATUS_ERROR: Final[dict[int, str]] = {
+    Status.ARGUMENT: "UsageError",
+    Status.VALUE_RANGE: "ValueRangeError",
+    Status.SHAPE: "ShapeError",
+    Status.LABEL: "LabelError",
+    Status.UNKNOWN_LABEL: "UnknownLabelError",
+    Status.NOT_TAUGHT: "NotTaughtError",
+    Status.NO_UNDO: "NotTaughtError",
+    Status.CAPACITY: "CapacityError",
+    Status.BUDGET: "BudgetError",
+    Status.CORRUPT: "SnapshotCorruptError",
+    Status.VERSION: "SnapshotVersionError",
+    Status.BACKBONE: "BackboneMismatchError",
+    Status.STORAGE: "StorageError",
+    Status.COMMAND: "DeviceError",
+    Status.LENGTH: "DeviceError",
+    Status.STATE: "DeviceError",
+    Status.SESSION: "DeviceRestartedError",
+}
+
+
+class Capability(IntFlag):
+    """What a device can do."""
+
+    STORE = 1
+    COUNTER = 2
+    STACK = 4
+    CLOCK = 8
+    REBOOT = 16
+
+
+class CounterUnit(IntEnum):
+    """What a device counts its operations in."""
+
+    NONE = 0
+    INSTRUCTIONS = 1
+    CYCLES = 2
+    MICROSECONDS = 3
+
+
+class Operation(IntEnum):
+    """What is measured on the device."""
+
+    LEARN = 0
+    PREDICT = 1
+    SCORES = 2
+    FORGET = 3
+    UNDO = 4
+    SAVE = 5
+    LOAD = 6
+
+
+class Command(IntEnum):
+    """What a host may ask."""
+
+    HELLO = 1
+    INFO = 2
+    STAGE = 3
+    LEARN = 4
+    PREDICT = 5
+    SCORES = 6
+    FORGET = 7
+    UNDO = 8
+    CLEAR = 9
+    CLASSES = 10
+    SET_FALSE_ACCEPT = 11
+    SET_BACKBONE = 12
+    GET_BACKBONE = 13
+    STATS = 14
+    OPERATION = 15
+    SNAPSHOT_OPEN = 16
+    SNAPSHOT_READ = 17
+    SNAPSHOT_BEGIN = 18
+    SNAPSHOT_WRITE = 19
+    SNAPSHOT_STATUS = 20
+    SNAPSHOT_COMMIT = 21
+    SAVE = 22
+    LOAD = 23
+    RESET = 24
+
+
+class HelloRequest(NamedTuple):
+    """Fields of hello's request."""
+
+    major: int
+    minor: int
+    session: int
+
+
+HELLO_REQUEST: Final = struct.Struct("<BBI")
+
+
+class HelloReply(NamedTuple):
+    """Fields of hello's reply."""
+
+    major: int
+    minor: int
+    session: int
+    capabilities: int
+    max_payload: int
+    dim: int
+    counter_unit: int
+
+
+HELLO_REPLY: Final = struct.Struct("<BBIIHIB")
+
+
+class InfoReply(NamedTuple):
+    """Fields of info's reply."""
+
+    dim: int
+    budget: int
+    false_accept_ppm: int
+    max_proxies: int
+    shrinkage: int
+    backbone_bytes: int
+    undo: int
+    classes: int
+    proxies: int
+    used_bytes: int
+    max_classes: int
+    shots: int
+    can_undo: int
+    has_thresholds: int
+    known_q23: int
+    unknown_q23: int
+    store_capacity: int
+    store_size: int
+    store_erases_0: int
+    store_erases_1: int
+
+
+INFO_REPLY: Final = struct.Struct("<IIIHHHBIIIIQBBiiIIII")
+
+
+class StageRequest(NamedTuple):
+    """Fields of stage's request."""
+
+    offset: int
+
+
+STAGE_REQUEST: Final = struct.Struct("<H")
+
+
+class LearnRequest(NamedTuple):
+    """Fields of learn's request."""
+
+    stage_crc: int
+
+
+LEARN_REQUEST: Final = struct.Struct("<I")
+
+
+class LearnReply(NamedTuple):
+    """Fields of learn's reply."""
+
+    class_index: int
+    classes: int
+
+
+LEARN_REPLY: Final = struct.Struct("<HH")
+
+
+class PredictRequest(NamedTuple):
+    """Fields of predict's request."""
+
+    stage_crc: int
+
+
+PREDICT_REQUEST: Final = struct.Struct("<I")
+
+
+class PredictReply(NamedTuple):
+    """Fields of predict's reply."""
+
+    class_index: int
+    cosine_q23: int
+    verdict: int
+    has_thresholds: int
+    known_q23: int
+    unknown_q23: int
+
+
+PREDICT_REPLY: Final = struct.Struct("<HiBBii")
+
+
+class ScoresRequest(NamedTuple):
+    """Fields of scores's request."""
+
+    stage_crc: int
+    first: int
+    most: int
+
+
+SCORES_REQUEST: Final = struct.Struct("<IHH")
+
+
+class ScoresReply(NamedTuple):
+    """Fields of scores's reply."""
+
+    classes: int
+
+
+SCORES_REPLY: Final = struct.Struct("<H")
+
+
+class ClassesRequest(NamedTuple):
+    """Fields of classes's request."""
+
+    first: int
+    most: int
+
+
+CLASSES_REQUEST: Final = struct.Struct("<HH")
+
+
+class ClassesReply(NamedTuple):
+    """Fields of classes's reply."""
+
+    classes: int
+
+
+CLASSES_REPLY: Final = struct.Struct("<H")
+
+
+class SetFalseAcceptRequest(NamedTuple):
+    """Fields of set_false_accept's request."""
+
+    ppm: int
+
+
+SET_FALSE_ACCEPT_REQUEST: Final = struct.Struct("<I")
+
+
+class SetBackboneRequest(NamedTuple):
+    """Fields of set_backbone's request."""
+
+    length: int
+    stage_crc: int
+
+
+SET_BACKBONE_REQUEST: Final = struct.Struct("<HI")
+
+
+class GetBackboneRequest(NamedTuple):
+    """Fields of get_backbone's request."""
+
+    offset: int
+    most: int
+
+
+GET_BACKBONE_REQUEST: Final = struct.Struct("<HH")
+
+
+class GetBackboneReply(NamedTuple):
+    """Fields of get_backbone's reply."""
+
+    length: int
+
+
+GET_BACKBONE_REPLY: Final = struct.Struct("<H")
+
+
+class StatsReply(NamedTuple):
+    """Fields of stats's reply."""
+
+    uptime_ms: int
+    stack_bytes: int
+    frames: int
+    damaged: int
+    repeated: int
+
+
+STATS_REPLY: Final = struct.Struct("<IIIII")
+
+
+class OperationRequest(NamedTuple):
+    """Fields of operation's request."""
+
+    operation: int
+
+
+OPERATION_REQUEST: Final = struct.Struct("<B")
+
+
+class OperationReply(NamedTuple):
+    """Fields of operation's reply."""
+
+    calls: int
+    last: int
+    longest: int
+
+
+OPERATION_REPLY: Final = struct.Struct("<III")
+
+
+class SnapshotOpenReply(NamedTuple):
+    """Fields of snapshot_open's reply."""
+
+    size: int
+    crc: int
+
+
+SNAPSHOT_OPEN_REPLY: Final = struct.Struct("<II")
+
+
+class SnapshotReadRequest(NamedTuple):
+    """Fields of snapshot_read's request."""
+
+    offset: int
+    length: int
+
+
+SNAPSHOT_READ_REQUEST: Final = struct.Struct("<IH")
+
+
+class SnapshotBeginRequest(NamedTuple):
+    """Fields of snapshot_begin's request."""
+
+    size: int
+    crc: int
+    dim: int
+    budget: int
+    backbone_bytes: int
+    max_proxies: int
+    undo: int
+
+
+SNAPSHOT_BEGIN_REQUEST: Final = struct.Struct("<IIIIHHB")
+
+
+class SnapshotBeginReply(NamedTuple):
+    """Fields of snapshot_begin's reply."""
+
+    received: int
+
+
+SNAPSHOT_BEGIN_REPLY: Final = struct.Struct("<I")
+
+
+class SnapshotWriteRequest(NamedTuple):
+    """Fields of snapshot_write's request."""
+
+    offset: int
+
+
+SNAPSHOT_WRITE_REQUEST: Final = struct.Struct("<I")
+
+
+class SnapshotWriteReply(NamedTuple):
+    """Fields of snapshot_write's reply."""
+
+    received: int
+
+
+SNAPSHOT_WRITE_REPLY: Final = struct.Struct("<I")
+
+
+class SnapshotStatusReply(NamedTuple):
+    """Fields of snapshot_status's reply."""
+
+    size: int
+    crc: int
+    received: int
+
+
+SNAPSHOT_STATUS_REPLY: Final = struct.Struct("<III")
