@@ -1,0 +1,46 @@
+/* The C half of start-up: memory as C expects it, then main. */
+#include "startup.h"
+
+#include <stddef.h>
+
+/* Set by board.ld. */
+extern uint32_t eimp_data_start[], eimp_data_end[], eimp_bss_start[], eimp_bss_end[];
+extern const uint32_t eimp_data_load[];
+extern uint32_t eimp_stack_limit[], eimp_stack_top[];
+
+#define PAINT 0xA5A5A5A5u
+
+int main(void);
+
+/* Called by eimp_reset. */
+void eimp_start(void) {
+    eimp_stack_repaint();
+    const uint32_t *from = eimp_data_load;
+    for (volatile uint32_t *word = eimp_data_start; word < eimp_data_end; word++) {
+        *word = *from++;
+    }
+    for (volatile uint32_t *word = eimp_bss_start; word < eimp_bss_end; word++) {
+        *word = 0;
+    }
+    (void)main();
+}
+
+uint32_t eimp_stack_size(void) {
+    return (uint32_t)((uintptr_t)eimp_stack_top - (uintptr_t)eimp_stack_limit);
+}
+
+uint32_t eimp_stack_high_water(void) {
+    const volatile uint32_t *word = eimp_stack_limit;
+    while (word < eimp_stack_top && *word == PAINT) {
+        word++;
+    }
+    return (uint32_t)((uintptr_t)eimp_stack_top - (uintptr_t)word);
+}
+
+void eimp_stack_repaint(void) {
+    uint32_t here = 0;
+    volatile uint32_t *const end = (volatile uint32_t *)(((uintptr_t)&here - 64u) & ~(uintptr_t)3u);
+    for (volatile uint32_t *word = eimp_stack_limit; word < end; word++) {
+        *word = PAINT;
+    }
+}
