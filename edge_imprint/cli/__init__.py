@@ -12,14 +12,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `edge-imprint`; None takes them from the command line.
 
     Returns:
-        0; 2 after one line on standard error; 130 when interrupted from the keyboard.
+        0; 2 after one line on standard error; 130 after one line when interrupted from the keyboard.
 
     >>> main(["plan", "--dim", "0", "--budget", "16KB"])
     2
     """
     try:
-        from edge_imprint.cli.app import run
+        from edge_imprint.cli import interrupts
 
-        return run(arguments)
-    except KeyboardInterrupt:  # every save is a rename, so whatever was interrupted left the old file or the new one
+        with interrupts.heeded():
+            from edge_imprint.cli.app import run
+
+            return run(arguments)
+    except KeyboardInterrupt:  # what says so otherwise is not loaded yet
+        import os
+        from contextlib import suppress
+
+        with suppress(OSError):  # standard error may be closed
+            os.write(2, b"Interrupted\n")
         return 130

@@ -11,8 +11,10 @@ from typing import Annotated
 import typer
 
 from edge_imprint import __version__
-from edge_imprint.cli import backbones, demo, evaluate, export, forget, info, learn, output, plan, predict
+from edge_imprint.cli import backbones, demo, evaluate, export, forget, info, interrupts, learn, output, plan, predict
 from edge_imprint.errors import EdgeImprintError
+
+_INTERRUPTED = 130
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -52,17 +54,26 @@ def run(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         code = typer.main.get_command(app).main(args=words, prog_name="edge-imprint", standalone_mode=False)
-        return code if isinstance(code, int) else 0
-    except EdgeImprintError as error:
-        return _fail(str(error))
-    except typer.Abort:
-        return 130
-    except OSError as error:
-        return _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
-    except MemoryError:
-        return _fail("not enough memory for this; use smaller pictures or fewer at once")
+    except interrupts.StoppedError as stopped:
+        return _interrupted(str(stopped))
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted()
     except Exception as error:
-        return _fail(_explain(error, words))
+        # What a library makes of Ctrl-C is no defect.
+        return _interrupted() if interrupts.pressed() else _fail(_line(error, words))
+    if code == _INTERRUPTED:  # what Typer makes of Ctrl-C
+        return _interrupted()
+    return code if isinstance(code, int) else 0
+
+
+def _line(error: Exception, words: list[str]) -> str:
+    if isinstance(error, EdgeImprintError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+    if isinstance(error, MemoryError):
+        return "not enough memory for this; use smaller pictures or fewer at once"
+    return _explain(error, words)
 
 
 def _explain(error: Exception, words: list[str]) -> str:
@@ -81,3 +92,9 @@ def _explain(error: Exception, words: list[str]) -> str:
 def _fail(message: str) -> int:
     output.warn(f"Error: {message}")
     return 2
+
+
+def _interrupted(left: str = "") -> int:
+    """Every save is a rename, so whatever was interrupted left the old file or the new one."""
+    output.warn(f"Interrupted{left and f': {left}'}")
+    return _INTERRUPTED

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_imprint.cli import output
+from edge_imprint.cli import interrupts, output
 from edge_imprint.cli.common import Json, size_text
 from edge_imprint.errors import MissingRuntimeError, UsageError
 
@@ -99,34 +99,35 @@ def command(
       edge-imprint export classifier.onnx --embedding pooled --formats onnx-int8 --out bundle --calibration photos/
       edge-imprint export model.tflite --project 64 --out bundle --calibration photos/
     """
-    try:
-        from edge_imprint_export import InputChanges, export_backbone
-    except ImportError as error:
-        raise MissingRuntimeError(
-            f"the exporter is not whole here: {error}. Install it: pip install 'edge-imprint[export]'"
-        ) from None
-    changes = InputChanges.parse(size=size, mean=mean, std=std, colour=colour, resize=resize)
     layers = _layers(keep_float)
-    with _interruptible(out), _bar(quiet=as_json) as tell:
-        report = export_backbone(
-            source,
-            out,
-            formats=formats,
-            calibration=calibration,
-            embedding=embedding,
-            input=changes,
-            project=project,
-            fold_preprocessing=fold_preprocessing,
-            min_cosine=min_cosine,
-            keep_float=layers,
-            method=method,
-            max_pictures=pictures,
-            name=name,
-            licence=licence,
-            from_file=from_file,
-            replace_bundle=replace,
-            progress=tell,
-        )
+    with interrupts.leaves(f"{out} was not written"):
+        try:
+            from edge_imprint_export import InputChanges, export_backbone
+        except ImportError as error:
+            raise MissingRuntimeError(
+                f"the exporter is not whole here: {error}. Install it: pip install 'edge-imprint[export]'"
+            ) from None
+        changes = InputChanges.parse(size=size, mean=mean, std=std, colour=colour, resize=resize)
+        with _bar(quiet=as_json) as tell:
+            report = export_backbone(
+                source,
+                out,
+                formats=formats,
+                calibration=calibration,
+                embedding=embedding,
+                input=changes,
+                project=project,
+                fold_preprocessing=fold_preprocessing,
+                min_cosine=min_cosine,
+                keep_float=layers,
+                method=method,
+                max_pictures=pictures,
+                name=name,
+                licence=licence,
+                from_file=from_file,
+                replace_bundle=replace,
+                progress=tell,
+            )
     _show(report, out, as_json)
 
 
@@ -140,20 +141,10 @@ def _layers(text: str) -> int | str:
 
 
 @contextmanager
-def _interruptible(out: Path) -> Iterator[None]:
-    """Say after Ctrl-C that minutes of work left nothing."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        output.warn(f"Interrupted: {out} was not written")
-        raise typer.Exit(130) from None
-
-
-@contextmanager
 def _bar(*, quiet: bool) -> Iterator[Tell]:
     """A line on standard error that says what is going on, with a bar where there is something to count."""
     if quiet or sys.stderr is None or not sys.stderr.isatty():
-        yield lambda text, done, total: None
+        yield lambda text, done, total: interrupts.check()
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -169,6 +160,7 @@ def _bar(*, quiet: bool) -> Iterator[Tell]:
 
         def tell(text: str, done: int, total: int) -> None:
             nonlocal shown
+            interrupts.check()
             # Drawn ten times a second, and at once where something new begins, which may keep the processor busy.
             bar.update(
                 task, description=text, completed=done, total=total if total > 1 else None, refresh=text != shown

@@ -62,7 +62,7 @@ def test_interrupted_from_the_keyboard(state, taught, pictures):
         out, err = process.communicate(timeout=30)
     finally:
         os.close(folder)
-    assert (process.returncode, out, err) == (130, b"", b"")
+    assert (process.returncode, out, err) == (130, b"", b"Interrupted\n")
     assert state.read_bytes() == taught
     assert [path.name for path in state.parent.iterdir()] == ["state.eimp"]
 
