@@ -1,0 +1,186 @@
+/* Commands that teach and ask the head. */
+#include "eimp_rpc_internal.h"
+
+/* What follows from a change of the head's answers. */
+static int changed(eimp_rpc *rpc, int status) {
+    if (status == EIMP_OK) eimp_rpc_head_changed(rpc);
+    return status;
+}
+
+static int take_label(const uint8_t *bytes, uint32_t count, eimp_label *label) {
+    if (count == 0 || count > EIMP_LABEL_FIELD_BYTES || count != 1u + (bytes[0] & 0x7Fu)) return EIMP_E_LABEL;
+    for (uint32_t i = 0; i < EIMP_LABEL_FIELD_BYTES; i++) label->bytes[i] = i < count ? bytes[i] : 0;
+    return EIMP_OK;
+}
+
+static void put_label(eimp_out *out, const eimp_label *label) {
+    eimp_put_bytes(out, label->bytes, eimp_label_wire_bytes(label));
+}
+
+static void put_thresholds(const eimp_head *head, eimp_out *out) {
+    int32_t known = 0, unknown = 0;
+    const int status = eimp_thresholds(head, &known, &unknown);
+    eimp_put_u8(out, status == EIMP_OK);
+    eimp_put_u32(out, status == EIMP_OK ? (uint32_t)known : 0);
+    eimp_put_u32(out, status == EIMP_OK ? (uint32_t)unknown : 0);
+}
+
+const int16_t *eimp_rpc_embedding(eimp_rpc *rpc, const uint8_t *wanted_crc) {
+    int16_t *numbers = (int16_t *)(void *)rpc->stage;
+    if (!rpc->stage_used) { /* its bytes become numbers in place */
+        eimp_config config;
+        eimp_get_config(rpc->config->head, &config);
+        rpc->stage_crc = eimp_crc32(0, rpc->stage, 2u * config.dim);
+        for (uint32_t i = 0; i < config.dim; i++) numbers[i] = (int16_t)eimp_get_u16(rpc->stage + 2u * i);
+        rpc->stage_used = 1;
+    }
+    return rpc->stage_crc == eimp_get_u32(wanted_crc) ? numbers : NULL;
+}
+
+int eimp_do_info(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
+    const eimp_store *store = rpc->config->store;
+    eimp_config config;
+    eimp_usage usage;
+    (void)request;
+    (void)length;
+    eimp_get_config(rpc->config->head, &config);
+    eimp_get_usage(rpc->config->head, &usage);
+    eimp_put_u32(out, config.dim);
+    eimp_put_u32(out, config.budget);
+    eimp_put_u32(out, config.false_accept_ppm);
+    eimp_put_u16(out, config.max_proxies);
+    eimp_put_u16(out, config.shrinkage);
+    eimp_put_u16(out, config.backbone_bytes);
+    eimp_put_u8(out, config.undo);
+    eimp_put_u32(out, usage.classes);
+    eimp_put_u32(out, usage.proxies);
+    eimp_put_u32(out, usage.used_bytes);
+    eimp_put_u32(out, usage.max_classes);
+    eimp_put_u32(out, (uint32_t)usage.shots);
+    eimp_put_u32(out, (uint32_t)(usage.shots >> 32));
+    eimp_put_u8(out, usage.can_undo);
+    put_thresholds(rpc->config->head, out);
+    eimp_put_u32(out, store ? eimp_store_capacity(store->config) : 0);
+    eimp_put_u32(out, store ? eimp_store_current_size(store) : 0);
+    for (uint32_t slot = 0; slot < EIMP_STORE_SLOTS; slot++) {
+        eimp_put_u32(out, store ? eimp_store_erases(store, slot) : 0);
+    }
+    return EIMP_OK;
+}
+
+int eimp_do_stage(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
+    const uint32_t offset = eimp_get_u16(request), count = length - 2;
+    (void)out;
+    if (offset > rpc->stage_bytes || count > rpc->stage_bytes - offset) return EIMP_E_ARGUMENT;
+    for (uint32_t i = 0; i < count; i++) rpc->stage[offset + i] = request[2 + i];
+    rpc->stage_used = 0;
+    return EIMP_OK;
+}
+
+int eimp_do_learn(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
+    eimp_head *head = rpc->config->head;
+    eimp_label label;
+    eimp_usage usage;
+    const int16_t *numbers = eimp_rpc_embedding(rpc, request);
+    if (numbers == NULL) return EIMP_E_STATE;
+    int status = take_label(request + 4, length - 4, &label);
+    if (status != EIMP_OK) return status;
+    const uint32_t start = eimp_rpc_start(rpc);
+    status = changed(rpc, eimp_learn(head, &label, numbers));
+    eimp_rpc_measure(rpc, EIMP_OPERATION_LEARN, start);
+    if (status != EIMP_OK) return status;
+    eimp_get_usage(head, &usage);
+    eimp_put_u16(out, (uint32_t)eimp_find(head, &label));
+    eimp_put_u16(out, usage.classes);
+    return EIMP_OK;
+}
+
+int eimp_do_predict(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
+    eimp_answer found;
+    const int16_t *numbers = eimp_rpc_embedding(rpc, request);
+    (void)length;
+    if (numbers == NULL) return EIMP_E_STATE;
+    const uint32_t start = eimp_rpc_start(rpc);
+    const int status = eimp_predict(rpc->config->head, numbers, &found);
+    eimp_rpc_measure(rpc, EIMP_OPERATION_PREDICT, start);
+    if (status != EIMP_OK) return status;
+    eimp_put_u16(out, found.class_index);
+    eimp_put_u32(out, (uint32_t)found.cosine_q23);
+    eimp_put_u8(out, found.verdict);
+    put_thresholds(rpc->config->head, out);
+    put_label(out, &found.label);
+    return EIMP_OK;
+}
+
+int eimp_do_forget(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
+    eimp_label label;
+    (void)out;
+    int status = take_label(request, length, &label);
+    if (status != EIMP_OK) return status;
+    const uint32_t start = eimp_rpc_start(rpc);
+    status = changed(rpc, eimp_forget(rpc->config->head, &label));
+    eimp_rpc_measure(rpc, EIMP_OPERATION_FORGET, start);
+    return status;
+}
+
+int eimp_do_undo(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
+    (void)request;
+    (void)length;
+    (void)out;
+    const uint32_t start = eimp_rpc_start(rpc);
+    const int status = changed(rpc, eimp_undo(rpc->config->head));
+    eimp_rpc_measure(rpc, EIMP_OPERATION_UNDO, start);
+    return status;
+}
+
+int eimp_do_clear(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
+    (void)request;
+    (void)length;
+    (void)out;
+    eimp_clear(rpc->config->head);
+    return changed(rpc, EIMP_OK);
+}
+
+int eimp_do_classes(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
+    const uint8_t *end = out->at + rpc->config->max_payload;
+    uint32_t index = eimp_get_u16(request), most = eimp_get_u16(request + 2);
+    eimp_usage usage;
+    eimp_class_info info;
+    (void)length;
+    eimp_get_usage(rpc->config->head, &usage);
+    eimp_put_u16(out, usage.classes);
+    for (; most && eimp_get_class(rpc->config->head, index, &info) == EIMP_OK; index++, most--) {
+        if (6u + eimp_label_wire_bytes(&info.label) > (uint32_t)(end - out->at)) break;
+        eimp_put_u32(out, info.shots);
+        eimp_put_u16(out, info.proxies);
+        put_label(out, &info.label);
+    }
+    return EIMP_OK;
+}
+
+int eimp_do_set_false_accept(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
+    (void)length;
+    (void)out;
+    return changed(rpc, eimp_set_false_accept(rpc->config->head, eimp_get_u32(request)));
+}
+
+int eimp_do_set_backbone(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
+    const uint32_t count = eimp_get_u16(request);
+    (void)length;
+    (void)out;
+    if (count > rpc->stage_bytes) return EIMP_E_CAPACITY;
+    if (rpc->stage_used || eimp_crc32(0, rpc->stage, count) != eimp_get_u32(request + 2)) return EIMP_E_STATE;
+    return changed(rpc, eimp_set_backbone(rpc->config->head, (const char *)rpc->stage, count));
+}
+
+int eimp_do_get_backbone(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
+    const uint32_t offset = eimp_get_u16(request), most = eimp_get_u16(request + 2);
+    const char *text = NULL;
+    const uint32_t whole = (uint32_t)eimp_get_backbone(rpc->config->head, &text);
+    const uint32_t left = offset < whole ? whole - offset : 0;
+    (void)length;
+    if (most > rpc->config->max_payload - EIMP_GET_BACKBONE_REPLY_BYTES) return EIMP_E_ARGUMENT;
+    eimp_put_u16(out, whole);
+    if (left) eimp_put_bytes(out, text + offset, most < left ? most : left);
+    return EIMP_OK;
+}
