@@ -21,15 +21,17 @@ typedef void (*eimp_dots_fn)(const int8_t *rows, size_t stride, uint32_t count, 
 #define EIMP_KERNELS_CHOSEN_AT_RUN_TIME 0
 #endif
 
-/* Helium with integers: Cortex-M55, M85 and M52. */
-#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
+/* Helium with integers: Cortex-M52, M55 and M85. */
+#if defined(__GNUC__) && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
 #define EIMP_HAS_MVE 1
 #else
 #define EIMP_HAS_MVE 0
 #endif
 
-/* SMLAD and SXTB16: Cortex-M4 and M7, M33 and M35P with the DSP extension, and 32-bit Cortex-A and R. */
-#if defined(__arm__) && defined(__ARM_FEATURE_SIMD32) && !defined(__ARM_BIG_ENDIAN)
+/* SMLAD, SXTB16 and words from any address: Cortex-M4 and M7, M33 and M35P with the DSP extension, 32-bit Cortex-A and
+ * R. */
+#if defined(__GNUC__) && defined(__arm__) && defined(__ARM_FEATURE_SIMD32) && defined(__ARM_FEATURE_UNALIGNED) &&       \
+    !defined(__ARM_BIG_ENDIAN)
 #define EIMP_HAS_DSP 1
 #else
 #define EIMP_HAS_DSP 0
@@ -41,8 +43,12 @@ void eimp_dots_dsp(const int8_t *rows, size_t stride, uint32_t count, const int8
 void eimp_dots_mve(const int8_t *rows, size_t stride, uint32_t count, const int8_t *vector, uint32_t dim, int32_t *out);
 void eimp_dots_neon(const int8_t *rows, size_t stride, uint32_t count, const int8_t *vector, uint32_t dim,
                     int32_t *out);
+void eimp_dots_neon_dot(const int8_t *rows, size_t stride, uint32_t count, const int8_t *vector, uint32_t dim,
+                        int32_t *out);
 void eimp_dots_avx2(const int8_t *rows, size_t stride, uint32_t count, const int8_t *vector, uint32_t dim,
                     int32_t *out);
+void eimp_dots_avxvnni(const int8_t *rows, size_t stride, uint32_t count, const int8_t *vector, uint32_t dim,
+                       int32_t *out);
 void eimp_dots_vnni(const int8_t *rows, size_t stride, uint32_t count, const int8_t *vector, uint32_t dim,
                     int32_t *out);
 

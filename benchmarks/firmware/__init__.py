@@ -1,0 +1,1 @@
+"""Programs without an operating system on emulated boards: build one, run it, count a function's instructions."""
