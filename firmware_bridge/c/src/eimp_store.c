@@ -1,8 +1,8 @@
 #include "eimp_store_flash.h"
 
 int eimp_store_mount(eimp_store *store, const eimp_store_config *config) {
-    if (store == NULL || config == NULL || config->read == NULL || config->program == NULL || config->erase == NULL ||
-        eimp_store_capacity(config) == 0) {
+    if (store == NULL || eimp_store_capacity(config) == 0 || config->read == NULL || config->program == NULL ||
+        config->erase == NULL) {
         return EIMP_E_ARGUMENT;
     }
     store->config = config;

@@ -42,7 +42,7 @@ uint32_t eimp_flash_whole_units(const eimp_store_config *config, uint32_t bytes)
 }
 
 uint32_t eimp_store_capacity(const eimp_store_config *config) {
-    uint32_t unit = config->program_bytes;
+    uint32_t unit = config == NULL ? 0 : config->program_bytes;
     uint32_t records;
 
     if (unit == 0 || unit > EIMP_STORE_BUFFER_BYTES || (unit & (unit - 1u)) != 0) {

@@ -109,8 +109,13 @@ static void check_rules(const sweep *all, const flash_sim *sim) {
 }
 
 /* While a snapshot was current all the time, no completed erase goes uncounted. One too many is counted at most per cut
- * between announcing and erasing a slot that has no header: one never used, or one that an earlier cut left so. */
-static void check_wear(const sweep *all, const flash_sim *sim, const eimp_store *store, uint32_t tolerated) {
+ * between announcing and erasing a slot that has no header: one never used, or one that an earlier cut left so. From
+ * the fifth attempt to replace the same snapshot on, several erases are announced at once. */
+static void check_wear(const sweep *all, const flash_sim *sim, const eimp_store *store, enum how how, enum start start,
+                       uint32_t level) {
+    static const uint32_t announced_too_many[7] = {0, 0, 0, 0, 0, 3, 3 + 15};
+    uint32_t attempts = how == SAVE_RESTARTED ? 2u * level : level;
+    uint32_t tolerated = level - (start == START_TWO) + announced_too_many[attempts];
     uint32_t slot;
 
     for (slot = 0; slot < 2; slot++) {
@@ -155,7 +160,7 @@ static void cut_once(sweep *all, const flash_sim *before, uint32_t id, enum how 
     all->old += found == id;
     all->new += found == next;
     if (start >= START_ONE) {
-        check_wear(all, &sim, &store, level - (start == START_TWO));
+        check_wear(all, &sim, &store, how, start, level);
     }
     if (level < cuts) {
         cut_everywhere(all, &sim, (uint32_t)found, how, start, level + 1u, cuts);
