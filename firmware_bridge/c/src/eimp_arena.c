@@ -1,0 +1,175 @@
+/* The one block of memory that a head lives in, and the journal that takes the last shot back.
+ *
+ * Slots 0 to n_classes - 1 are the class means, in class order; the centres follow in the order in which they came. */
+#include <string.h>
+
+#include "eimp_internal.h"
+
+int eimp_layout_for(uint32_t dim, uint32_t budget, uint8_t undo, eimp_layout *layout) {
+    if (!dim || dim > EIMP_MAX_DIM) return EIMP_E_SHAPE;
+    if (!budget || budget > EIMP_MAX_BUDGET) return EIMP_E_BUDGET;
+    const uint32_t slot = (2u * dim + EIMP_SLOT_META_BYTES + 3u) / 4u * 4u;
+    /* The worst that one shot overwrites is a new class in a full arena: docs/DESIGN.md. */
+    const uint32_t freed = 1u + (EIMP_RECORD_BYTES + slot - 1u) / slot;
+    const uint32_t journal = EIMP_HEADER_BYTES + EIMP_RECORD_BYTES + (3u * freed + 1u) * slot;
+    if (undo == EIMP_UNDO_AUTO) undo = 4u * (uint64_t)journal <= budget ? EIMP_UNDO_YES : EIMP_UNDO_NO;
+    const uint32_t fixed = EIMP_HEADER_BYTES + (undo ? journal : 0u);
+    if (budget < fixed + slot + EIMP_RECORD_BYTES) return EIMP_E_BUDGET;
+    layout->budget = budget;
+    layout->slot_bytes = slot;
+    layout->journal_bytes = undo ? journal : 0u;
+    layout->pool_bytes = budget - fixed;
+    layout->max_classes = eimp_least(layout->pool_bytes / (slot + EIMP_RECORD_BYTES), EIMP_MAX_CLASSES);
+    layout->undo = undo ? EIMP_UNDO_YES : EIMP_UNDO_NO;
+    return EIMP_OK;
+}
+
+void eimp_get_record(const eimp_head *head, uint32_t index, eimp_record *record) {
+    memcpy(record, eimp_record_at(head, index), EIMP_RECORD_BYTES);
+}
+
+void eimp_put_record(eimp_head *head, uint32_t index, const eimp_record *record) {
+    memcpy(eimp_record_at(head, index), record, EIMP_RECORD_BYTES);
+}
+
+int eimp_has_room(const eimp_head *head, uint32_t slots, uint32_t classes) {
+    return eimp_n_slots(head) + slots <= eimp_slots_for(&head->layout, eimp_n_classes(head) + classes);
+}
+
+void eimp_mark_stale(eimp_head *head, uint32_t index) {
+    eimp_meta(head, index)->stale = 1;
+    head->any_stale = 1;
+}
+
+void eimp_mark_all_stale(eimp_head *head) {
+    for (uint32_t index = eimp_n_classes(head); index--;) eimp_mark_stale(head, index);
+}
+
+uint32_t eimp_gather(eimp_head *head, uint32_t index) {
+    const uint32_t n = eimp_n_slots(head);
+    uint32_t found = 0;
+    for (uint32_t slot = eimp_n_classes(head); slot < n && found < head->max_centres; slot++)
+        if (eimp_meta(head, slot)->cls == index) head->centres[found++] = slot;
+    return found;
+}
+
+/* The journal: words, one record, slots. */
+static uint8_t *journal_at(const eimp_head *head) { return head->pool + head->layout.budget - head->layout.journal_bytes; }
+
+static uint8_t *saved_slot_at(const eimp_head *head, uint32_t place) {
+    return journal_at(head) + EIMP_HEADER_BYTES + EIMP_RECORD_BYTES + (size_t)place * head->layout.slot_bytes;
+}
+
+void eimp_open_journal(eimp_head *head) {
+    if (!head->layout.undo) return;
+    head->journal_count = 0;
+    head->journal_record = -1;
+    head->slots_before = eimp_n_slots(head);
+    head->can_undo = 1;
+    memcpy(journal_at(head), head->pool, EIMP_HEADER_BYTES);
+}
+
+/* Save a slot that was in use when the journal was opened, once. */
+void eimp_save_slot(eimp_head *head, uint32_t slot) {
+    if (!head->can_undo || slot >= head->slots_before) return;
+    for (uint32_t place = 0; place < head->journal_count; place++)
+        if (head->journal[place] == slot) return;
+    memcpy(saved_slot_at(head, head->journal_count), eimp_row(head, slot), head->layout.slot_bytes);
+    head->journal[head->journal_count++] = slot;
+}
+
+void eimp_save_record(eimp_head *head, uint32_t index) {
+    if (!head->can_undo) return;
+    memcpy(journal_at(head) + EIMP_HEADER_BYTES, eimp_record_at(head, index), EIMP_RECORD_BYTES);
+    head->journal_record = (int32_t)index;
+}
+
+void eimp_roll_back(eimp_head *head) {
+    for (uint32_t place = 0; place < head->journal_count; place++)
+        memcpy(eimp_row(head, head->journal[place]), saved_slot_at(head, place), head->layout.slot_bytes);
+    if (head->journal_record >= 0)
+        memcpy(eimp_record_at(head, (uint32_t)head->journal_record), journal_at(head) + EIMP_HEADER_BYTES,
+               EIMP_RECORD_BYTES);
+    memcpy(head->pool, journal_at(head), EIMP_HEADER_BYTES);
+    for (uint32_t place = 0; place < head->journal_count; place++)
+        eimp_mark_stale(head, eimp_meta(head, head->journal[place])->cls);
+    head->can_undo = 0;
+}
+
+void eimp_write(eimp_head *head, uint32_t slot, uint32_t index, const eimp_point *point) {
+    eimp_save_slot(head, slot);
+    eimp_meta(head, slot)->cls = (uint16_t)index;
+    eimp_mix(head, slot, point, 0);
+    eimp_mark_stale(head, index);
+}
+
+void eimp_blend(eimp_head *head, uint32_t slot, const eimp_point *point) {
+    const eimp_slot *meta = eimp_meta(head, slot);
+    eimp_save_slot(head, slot);
+    eimp_mix(head, slot, point, meta->count);
+    eimp_mark_stale(head, meta->cls);
+}
+
+static void move_slot(eimp_head *head, uint32_t source, uint32_t target) {
+    if (source == target) return;
+    eimp_save_slot(head, target);
+    memcpy(eimp_row(head, target), eimp_row(head, source), head->layout.slot_bytes);
+}
+
+void eimp_give_back(eimp_head *head, uint32_t slot) {
+    const uint32_t last = eimp_n_slots(head) - 1;
+    /* A class record may come to lie where it was. */
+    eimp_save_slot(head, last);
+    move_slot(head, last, slot);
+    eimp_words_of(head)->n_slots = last;
+}
+
+/* Add a class with its mean; the first centre moves to the end. */
+uint32_t eimp_open_record(eimp_head *head, const eimp_label *label, const eimp_point *point) {
+    const uint32_t index = eimp_n_classes(head);
+    eimp_record record;
+    move_slot(head, index, eimp_n_slots(head));
+    eimp_words_of(head)->n_slots++;
+    eimp_words_of(head)->n_classes = index + 1;
+    eimp_write(head, index, index, point);
+    memset(&record, 0, sizeof record);
+    record.label = *label;
+    record.shots = point->weight;
+    eimp_put_record(head, index, &record);
+    return index;
+}
+
+/* Close the gaps that a class leaves; order is kept, later classes move up by one. */
+void eimp_remove_class(eimp_head *head, uint32_t index) {
+    eimp_words *words = eimp_words_of(head);
+    const uint32_t n = eimp_n_slots(head), classes = eimp_n_classes(head);
+    uint32_t kept = 0;
+    for (uint32_t slot = 0; slot < n; slot++) {
+        if (eimp_meta(head, slot)->cls == index) continue;
+        if (slot != kept) memcpy(eimp_row(head, kept), eimp_row(head, slot), head->layout.slot_bytes);
+        eimp_slot *meta = eimp_meta(head, kept++);
+        if (meta->cls > index) meta->cls--;
+    }
+    for (uint32_t record = index; record + 1 < classes; record++)
+        memcpy(eimp_record_at(head, record), eimp_record_at(head, record + 1), EIMP_RECORD_BYTES);
+    words->n_slots = kept;
+    words->n_classes = classes - 1;
+    if (classes == 1) words->own_count = words->own_mean = words->own_variance = 0;
+    eimp_mark_all_stale(head);
+    head->can_undo = 0;
+}
+
+/* Rows, records and words were put there: squared lengths follow from rows, coefficients from both. */
+void eimp_loaded(eimp_head *head) {
+    for (uint32_t slot = eimp_n_slots(head); slot--;) {
+        const int8_t *high = eimp_row(head, slot), *low = high + head->dim;
+        uint64_t square = 0; /* <= 4096 * 32639^2 < 2^42 */
+        for (uint32_t i = 0; i < head->dim; i++) {
+            const int32_t value = high[i] * 256 + low[i];
+            square += (uint32_t)(value * value);
+        }
+        eimp_set_square(eimp_meta(head, slot), square);
+    }
+    eimp_mark_all_stale(head);
+    head->can_undo = 0;
+}

@@ -1,0 +1,230 @@
+/* The head's public functions: an arena, learning, answers, forgetting. */
+#include "eimp_head.h"
+
+#include <string.h>
+
+#include "eimp_internal.h"
+
+int eimp_check_options(uint32_t ppm, uint32_t max_proxies, uint32_t shrinkage) {
+    return ppm >= 1000 && ppm <= 500000 && max_proxies >= 1 && max_proxies <= 256 && shrinkage >= 1 &&
+                   shrinkage <= 4095
+               ? EIMP_OK
+               : EIMP_E_VALUE_RANGE;
+}
+
+/* Where the parts of an arena lie, from its start. */
+typedef struct parts {
+    eimp_layout layout;
+    uint32_t classes_room;
+    size_t rows, centres, mean_dots, pool, backbone, end;
+} parts;
+
+static size_t rounded_up(size_t bytes) { return (bytes + 7u) & ~(size_t)7u; }
+
+static int divide(const eimp_config *config, parts *p) {
+    eimp_layout plain;
+    if (config->undo > EIMP_UNDO_AUTO || config->backbone_bytes > EIMP_MAX_BACKBONE_BYTES ||
+        eimp_check_options(config->false_accept_ppm, config->max_proxies, config->shrinkage) != EIMP_OK)
+        return EIMP_E_VALUE_RANGE;
+    const int status = eimp_layout_for(config->dim, config->budget, config->undo, &p->layout);
+    if (status != EIMP_OK) return status;
+    /* A snapshot that is loaded may come from a head of the same budget without a journal. */
+    (void)eimp_layout_for(config->dim, config->budget, EIMP_UNDO_NO, &plain);
+    p->classes_room = plain.max_classes;
+    p->rows = rounded_up(sizeof(eimp_head));
+    p->centres = p->rows + 3 * rounded_up(config->dim);
+    p->mean_dots = p->centres + rounded_up((size_t)(config->max_proxies - 1u) * sizeof(uint32_t));
+    p->pool = p->mean_dots + rounded_up((size_t)p->classes_room * sizeof(int32_t));
+    p->backbone = p->pool + rounded_up(config->budget);
+    p->end = p->backbone + config->backbone_bytes;
+    return EIMP_OK;
+}
+
+size_t eimp_arena_size(const eimp_config *config) {
+    parts p;
+    return divide(config, &p) == EIMP_OK ? p.end : 0;
+}
+
+int eimp_init(void *arena, size_t bytes, const eimp_config *config, eimp_head **head) {
+    parts p;
+    if (!arena || !config || !head || (uintptr_t)arena % 8u) return EIMP_E_ARGUMENT;
+    const int status = divide(config, &p);
+    if (status != EIMP_OK) return status;
+    if (bytes < p.end) return EIMP_E_CAPACITY;
+    uint8_t *base = arena;
+    eimp_head *made = arena;
+    const size_t row = rounded_up(config->dim);
+    memset(made, 0, sizeof *made);
+    made->high = (int8_t *)(base + p.rows);
+    made->low = made->high + row;
+    made->query = made->low + row;
+    made->centres = (uint32_t *)(void *)(base + p.centres);
+    made->mean_dots = (int32_t *)(void *)(base + p.mean_dots);
+    made->pool = base + p.pool;
+    made->backbone = (char *)(base + p.backbone);
+    made->layout = p.layout;
+    made->dim = config->dim;
+    made->false_accept_ppm = config->false_accept_ppm;
+    made->budget_room = config->budget;
+    made->classes_room = p.classes_room;
+    made->max_centres = made->centres_room = (uint16_t)(config->max_proxies - 1u);
+    made->shrinkage = config->shrinkage;
+    made->backbone_room = config->backbone_bytes;
+    eimp_clear(made);
+    *head = made;
+    return EIMP_OK;
+}
+
+void eimp_clear(eimp_head *head) {
+    memset(head->pool, 0, EIMP_HEADER_BYTES);
+    head->any_stale = head->can_undo = 0;
+}
+
+void eimp_get_config(const eimp_head *head, eimp_config *config) {
+    memset(config, 0, sizeof *config);
+    config->dim = head->dim;
+    config->budget = head->layout.budget;
+    config->false_accept_ppm = head->false_accept_ppm;
+    config->max_proxies = (uint16_t)(head->max_centres + 1u);
+    config->shrinkage = head->shrinkage;
+    config->backbone_bytes = head->backbone_room;
+    config->undo = head->layout.undo;
+}
+
+void eimp_get_usage(const eimp_head *head, eimp_usage *usage) {
+    memset(usage, 0, sizeof *usage);
+    usage->classes = eimp_n_classes(head);
+    usage->proxies = eimp_n_slots(head);
+    usage->used_bytes = head->layout.budget - head->layout.pool_bytes + usage->classes * EIMP_RECORD_BYTES +
+                        usage->proxies * head->layout.slot_bytes;
+    usage->budget = head->layout.budget;
+    usage->max_classes = head->layout.max_classes;
+    usage->shots = (uint64_t)eimp_words_of(head)->shots;
+    usage->can_undo = head->can_undo;
+}
+
+int32_t eimp_find(const eimp_head *head, const eimp_label *label) {
+    for (uint32_t index = 0; index < eimp_n_classes(head); index++)
+        if (!memcmp(eimp_record_at(head, index), label, EIMP_LABEL_FIELD_BYTES)) return (int32_t)index;
+    return EIMP_E_UNKNOWN_LABEL;
+}
+
+int eimp_get_class(const eimp_head *head, uint32_t index, eimp_class_info *info) {
+    eimp_record record;
+    if (index >= eimp_n_classes(head)) return EIMP_E_ARGUMENT;
+    eimp_get_record(head, index, &record);
+    info->label = record.label;
+    info->shots = record.shots;
+    info->proxies = 0;
+    for (uint32_t slot = 0; slot < eimp_n_slots(head); slot++) info->proxies += eimp_meta(head, slot)->cls == index;
+    return EIMP_OK;
+}
+
+/* The best scores with one class and with all others. */
+typedef struct contest {
+    int32_t index;
+    int64_t own, other;
+} contest;
+
+static void compare(void *context, uint32_t slot, uint32_t index, int64_t score) {
+    contest *c = context;
+    (void)slot;
+    int64_t *best = (int32_t)index == c->index ? &c->own : &c->other;
+    if (score > *best) *best = score;
+}
+
+static int64_t cosine_q15(int64_t score, int64_t query_scale) {
+    return eimp_rounded(score, query_scale << (EIMP_COEFFICIENT_BITS - 15 - 8));
+}
+
+static void observe_own(eimp_words *words, int64_t cosine) {
+    eimp_running own = {(uint32_t)words->own_count, (int32_t)words->own_mean, (uint32_t)words->own_variance};
+    eimp_observe(&own, cosine, 4 * EIMP_WINDOW);
+    words->own_count = own.count;
+    words->own_mean = own.mean;
+    words->own_variance = own.variance;
+}
+
+static void observe_other(eimp_head *head, uint32_t index, int64_t cosine) {
+    eimp_record record;
+    eimp_get_record(head, index, &record);
+    eimp_running other = {record.other_count, record.other_mean, record.other_variance};
+    eimp_observe(&other, cosine, EIMP_WINDOW);
+    record.other_count = other.count;
+    record.other_mean = other.mean;
+    record.other_variance = other.variance;
+    eimp_put_record(head, index, &record);
+}
+
+/* Learn what eimp_quantise left in the working memory; `index` below 0 is a new class. */
+int eimp_learn_quantised(eimp_head *head, int32_t index, const eimp_label *label, uint64_t length2) {
+    const int64_t none = INT64_MIN;
+    contest best = {index, none, none};
+    eimp_record record;
+    eimp_point point;
+    uint32_t shots = 0;
+    if (index < 0 && eimp_n_classes(head) >= head->layout.max_classes) return EIMP_E_CAPACITY;
+    if (index >= 0) {
+        eimp_get_record(head, (uint32_t)index, &record);
+        shots = record.shots;
+    }
+    eimp_shot(head, length2, &point);
+    if (eimp_n_slots(head) && eimp_is_sampled(shots)) {
+        eimp_refresh(head);
+        eimp_visit_scores(head, compare, &best);
+    }
+    eimp_open_journal(head);
+    eimp_words_of(head)->shots++;
+    if (index < 0) {
+        index = (int32_t)eimp_open_class(head, label, &point);
+    } else {
+        eimp_save_record(head, (uint32_t)index);
+        eimp_blend(head, (uint32_t)index, &point);
+        eimp_place(head, (uint32_t)index, &point);
+        eimp_get_record(head, (uint32_t)index, &record);
+        record.shots = shots < 0xFFFFFFFFu ? shots + 1 : shots;
+        eimp_put_record(head, (uint32_t)index, &record);
+        if (best.own != none) observe_own(eimp_words_of(head), cosine_q15(best.own, point.query_scale));
+    }
+    if (best.other != none) observe_other(head, (uint32_t)index, cosine_q15(best.other, point.query_scale));
+    return EIMP_OK;
+}
+
+int eimp_learn(eimp_head *head, const eimp_label *label, const int16_t *embedding) {
+    uint64_t length2 = 0;
+    int status = eimp_label_check(label);
+    if (status == EIMP_OK) status = eimp_quantise(head, embedding, &length2);
+    if (status != EIMP_OK) return status;
+    return eimp_learn_quantised(head, eimp_find(head, label), label, length2);
+}
+
+int eimp_undo(eimp_head *head) {
+    if (!head->can_undo) return EIMP_E_NO_UNDO;
+    eimp_roll_back(head);
+    return EIMP_OK;
+}
+
+int eimp_forget(eimp_head *head, const eimp_label *label) {
+    const int32_t index = eimp_find(head, label);
+    if (index < 0) return index;
+    eimp_remove_class(head, (uint32_t)index);
+    return EIMP_OK;
+}
+
+int eimp_set_false_accept(eimp_head *head, uint32_t ppm) {
+    const int status = eimp_check_options(ppm, 1, 1);
+    if (status == EIMP_OK) head->false_accept_ppm = ppm;
+    return status;
+}
+
+int eimp_set_backbone(eimp_head *head, const char *text, size_t length) {
+    if (length > head->backbone_room) return EIMP_E_CAPACITY;
+    if (length) memcpy(head->backbone, text, length);
+    head->backbone_length = (uint16_t)length;
+    return EIMP_OK;
+}
+
+size_t eimp_get_backbone(const eimp_head *head, const char **text) {
+    *text = head->backbone;
+    return head->backbone_length;
+}
