@@ -20,11 +20,11 @@
                          : "cc");                                                                                      \
         __asm__ volatile(".syntax unified\n\t"                                                                         \
                          "ldrsb %[p], [%[row], %[i]]\n\t"                                                              \
-                         "muls %[c], %[p], %[c]\n\t"                                                                   \
-                         "adds %[sum], %[sum], %[c]\n\t"                                                               \
+                         "muls %[p], %[c], %[p]\n\t"                                                                   \
+                         "adds %[sum], %[sum], %[p]\n\t"                                                               \
                          "adds %[i], #1"                                                                               \
-                         : [p] "=&l"(product), [c] "+l"(component), [sum] "+l"(sum_b), [i] "+l"(column)                \
-                         : [row] "l"(row_b)                                                                            \
+                         : [p] "=&l"(product), [sum] "+l"(sum_b), [i] "+l"(column)                                     \
+                         : [c] "l"(component), [row] "l"(row_b)                                                        \
                          : "cc");                                                                                      \
     } while (0)
 #define EIMP_BEFORE_ASSEMBLY() __asm__ volatile("" ::: "memory") /* what was stored is in memory */

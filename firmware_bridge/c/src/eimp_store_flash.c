@@ -71,12 +71,13 @@ int eimp_flash_program(eimp_store *store, uint32_t offset, uint32_t count) {
     return config->program(config->context, offset, store->buffer, count) == EIMP_OK ? EIMP_OK : EIMP_E_STORAGE;
 }
 
-static int all_erased(const eimp_store *store, uint32_t begin, uint32_t end) {
+/* Whether bytes `begin` to `end` - 1 of the buffer all have this value: EIMP_OK or EIMP_E_CORRUPT. */
+static int check_filled(const eimp_store *store, uint32_t begin, uint32_t end, uint8_t value) {
     const uint8_t *bytes = (const uint8_t *)store->buffer;
     uint32_t i;
 
     for (i = begin; i < end; i++) {
-        if (bytes[i] != store->config->erase_value) {
+        if (bytes[i] != value) {
             return EIMP_E_CORRUPT;
         }
     }
@@ -97,7 +98,7 @@ int eimp_flash_read_record(eimp_store *store, uint32_t offset, uint32_t magic, e
     for (i = 0; i < 3; i++) {
         record->field[i] = get_u32(bytes + 4u + 4u * i);
     }
-    return all_erased(store, EIMP_RECORD_BYTES, record_space(store->config));
+    return check_filled(store, EIMP_RECORD_BYTES, record_space(store->config), EIMP_RECORD_FILL);
 }
 
 int eimp_flash_write_record(eimp_store *store, uint32_t offset, uint32_t magic, const eimp_record *record) {
@@ -110,7 +111,7 @@ int eimp_flash_write_record(eimp_store *store, uint32_t offset, uint32_t magic, 
     }
     put_u32(bytes + 16, eimp_crc32(0, bytes, 16));
     for (i = EIMP_RECORD_BYTES; i < record_space(store->config); i++) {
-        bytes[i] = store->config->erase_value;
+        bytes[i] = EIMP_RECORD_FILL;
     }
     return eimp_flash_program(store, offset, record_space(store->config));
 }
@@ -119,7 +120,7 @@ int eimp_flash_check_blank(eimp_store *store, uint32_t offset) {
     uint32_t count = record_space(store->config);
     int status = eimp_flash_read(store->config, offset, store->buffer, count);
 
-    return status == EIMP_OK ? all_erased(store, 0, count) : status;
+    return status == EIMP_OK ? check_filled(store, 0, count, store->config->erase_value) : status;
 }
 
 int eimp_flash_check_payload(eimp_store *store, uint32_t slot, uint32_t size, uint32_t crc32) {
@@ -135,7 +136,7 @@ int eimp_flash_check_payload(eimp_store *store, uint32_t slot, uint32_t size, ui
         whole = eimp_flash_whole_units(store->config, count);
         status = eimp_flash_read(store->config, begin + done, store->buffer, whole);
         if (status == EIMP_OK) {
-            status = all_erased(store, count, whole);
+            status = check_filled(store, count, whole, store->config->erase_value);
         }
         if (status != EIMP_OK) {
             return status;

@@ -3,13 +3,15 @@
  *     header | payload, padded ... | commit | wear 0 ... wear 7
  *
  * Within a slot, programs go upwards only. A record is 20 bytes, its own magic, three numbers and a CRC, and fills 32
- * bytes (64 where program_bytes is 64), so that no two records share a programmable unit. */
+ * bytes (64 where program_bytes is 64), so that no two records share a programmable unit. What fills it is not the erase
+ * value: a record of which any part was programmed does not read as erased. */
 #ifndef EIMP_STORE_FLASH_H
 #define EIMP_STORE_FLASH_H
 
 #include "eimp_store.h"
 
 #define EIMP_RECORD_BYTES 20u
+#define EIMP_RECORD_FILL 0xA5u
 #define EIMP_WEAR_RECORDS 8u
 
 #define EIMP_MAGIC_HEADER 0x48534945u /* "EISH": bytes of a slot, erases of this slot, erases of the other slot */
