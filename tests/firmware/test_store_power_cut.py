@@ -35,9 +35,10 @@ def test_two_cuts_anywhere_leave_the_old_or_the_new_snapshot(program_bytes: int,
     check(sweep(program_bytes, erase_value, 512, 1, 130, ecc, 2), 8)
 
 
+@pytest.mark.parametrize("ecc", [0, 1], ids=["plain", "ecc"])
 @pytest.mark.parametrize("erase_value", [0xFF, 0x00])
-def test_units_of_64_bytes(erase_value: int) -> None:
-    check(sweep(64, erase_value, 768, 1, 100, 1, 2), 7)
+def test_units_of_64_bytes(erase_value: int, ecc: int) -> None:
+    check(sweep(64, erase_value, 768, 1, 100, ecc, 2), 7)
 
 
 def test_slots_of_several_sectors() -> None:

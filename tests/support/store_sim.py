@@ -121,14 +121,14 @@ class Flash:
         """Write a record as docs/STORE.md describes it, past the store."""
         body = magic + struct.pack("<3I", *fields)
         record = body + struct.pack("<I", zlib.crc32(body))
-        place = record.ljust(self.record_bytes, bytes([self.erase_value]))
+        place = record.ljust(self.record_bytes, b"\xa5")
         self.bytes[offset : offset + self.record_bytes] = list(place)
 
     def record(self, offset: int) -> tuple[bytes, tuple[int, ...]] | None:
         """Magic and fields of a whole record, read by the rules of docs/STORE.md; None where there is none."""
         place = bytes(self.bytes[offset : offset + self.record_bytes])
         *fields, crc = struct.unpack_from("<4I", place, 4)
-        if zlib.crc32(place[:16]) != crc or set(place[20:]) != {self.erase_value}:
+        if zlib.crc32(place[:16]) != crc or set(place[20:]) != {0xA5}:
             return None
         return place[:4], tuple(fields)
 

@@ -25,6 +25,7 @@ typedef struct sweep {
     uint64_t new;
     uint64_t bits_flipped;
     uint64_t bits_detected;
+    uint64_t bits_harmless;
     char where[256];
 } sweep;
 
@@ -238,6 +239,7 @@ static void flip_every_bit(sweep *all, const flash_sim *image, const eimp_store 
             sim.bytes[at] ^= (uint8_t)(1u << bit);
             all->bits_flipped++;
             all->bits_detected += matters;
+            all->bits_harmless += !matters;
         }
     }
 }
@@ -289,8 +291,9 @@ int main(int argc, char **argv) {
         }
     }
     printf("{\"operations\": %u, \"cuts\": %llu, \"old\": %llu, \"new\": %llu, \"bits_flipped\": %llu, "
-           "\"bits_detected\": %llu}\n",
+           "\"bits_detected\": %llu, \"bits_harmless\": %llu}\n",
            all.longest_run, (unsigned long long)all.cuts, (unsigned long long)all.old, (unsigned long long)all.new,
-           (unsigned long long)all.bits_flipped, (unsigned long long)all.bits_detected);
+           (unsigned long long)all.bits_flipped, (unsigned long long)all.bits_detected,
+           (unsigned long long)all.bits_harmless);
     return 0;
 }
