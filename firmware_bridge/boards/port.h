@@ -32,9 +32,12 @@ void eimp_port_wait(void);
 /* Send, returning when the last byte is on its way. */
 void eimp_port_send(const uint8_t *data, size_t count);
 
-/* A counter that runs all the time and wraps at 2^32, and how fast it runs. */
-uint32_t eimp_port_ticks(void);
-uint32_t eimp_port_ticks_per_second(void);
+/* Ticks of EIMP_PORT_CLOCK_HZ since the start. */
+uint64_t eimp_port_ticks(void);
+
+/* What operations are measured with: a count that wraps at 2^32, and its unit (enum eimp_counter_unit). */
+uint32_t eimp_port_counter(void);
+uint8_t eimp_port_counter_unit(void);
 
 /* Flash for the store; size_bytes says how much. Never NULL. */
 const eimp_port_flash *eimp_port_get_flash(void);
@@ -42,7 +45,7 @@ const eimp_port_flash *eimp_port_get_flash(void);
 /* Restart as after power on. Does not return. */
 void eimp_port_restart(void);
 
-/* Handlers that startup.S enters: the SysTick timer, and every external interrupt. */
+/* Handlers that vectors.S enters: the SysTick timer, and every external interrupt. */
 void eimp_port_tick(void);
 void eimp_port_interrupt(void);
 

@@ -1,7 +1,10 @@
 /* Port for Arm's MPS2 and MPS3 FPGA boards, emulated by qemu-system-arm: the CMSDK UART ("ARM Cortex-M System Design
  * Kit Technical Reference Manual", APB UART). It holds one received byte. */
 #include "cortex_m.h"
+#include "eimp_protocol.h"
+#include "emulation.h"
 #include "flash_host.h"
+#include "flash_ram.h"
 #include "port.h"
 #include "port_common.h"
 #include "port_config.h"
@@ -19,7 +22,7 @@
 #define INT_RX 2u
 
 void eimp_port_init(void) {
-    eimp_flash_host_open();
+    eimp_emulation_begin();
     UART_BAUDDIV = EIMP_PORT_CLOCK_HZ / EIMP_PORT_BAUD;
     UART_CTRL = CTRL_ON | CTRL_RX_INTERRUPT;
     eimp_interrupt_enable(EIMP_PORT_UART_IRQ);
@@ -58,6 +61,16 @@ void eimp_port_send(const uint8_t *data, size_t count) {
     }
 }
 
+/* The processor's clock drives the timer, so ticks are cycles; in an emulator they are what it makes them. */
+uint32_t eimp_port_counter(void) {
+    return eimp_emulation_counts() ? eimp_emulation_instructions() : (uint32_t)eimp_port_ticks();
+}
+
+uint8_t eimp_port_counter_unit(void) {
+    return eimp_emulation_counts() ? EIMP_COUNT_INSTRUCTIONS : EIMP_COUNT_CYCLES;
+}
+
 const eimp_port_flash *eimp_port_get_flash(void) {
-    return eimp_flash_host();
+    const eimp_port_flash *host = eimp_flash_host();
+    return host != NULL ? host : eimp_flash_ram();
 }

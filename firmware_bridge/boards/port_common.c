@@ -49,7 +49,7 @@ void eimp_port_tick(void) {
     tick_wraps = tick_wraps + 1u;
 }
 
-uint32_t eimp_port_ticks(void) {
+uint64_t eimp_port_ticks(void) {
     eimp_interrupts_off();
     uint32_t wraps = tick_wraps;
     uint32_t down = EIMP_SYST_CVR;
@@ -58,11 +58,7 @@ uint32_t eimp_port_ticks(void) {
         down = EIMP_SYST_CVR;
     }
     eimp_interrupts_on();
-    return (wraps << 24) + (TICK_PERIOD - 1u - down);
-}
-
-uint32_t eimp_port_ticks_per_second(void) {
-    return EIMP_PORT_CLOCK_HZ;
+    return ((uint64_t)wraps << 24) + (TICK_PERIOD - 1u - down);
 }
 
 void eimp_port_restart(void) {

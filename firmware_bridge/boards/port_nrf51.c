@@ -1,6 +1,8 @@
 /* Port for the BBC micro:bit (first edition, nRF51822), real or emulated by qemu-system-arm: UART over the USB bridge,
  * flash by the NVMC ("nRF51 Series Reference Manual", chapters UART and NVMC). */
 #include "cortex_m.h"
+#include "eimp_protocol.h"
+#include "emulation.h"
 #include "flash_host.h"
 #include "flash_nvmc.h"
 #include "port.h"
@@ -31,7 +33,7 @@
 #define BRIDGE_RX 25u
 
 void eimp_port_init(void) {
-    eimp_flash_host_open();
+    eimp_emulation_begin();
     GPIO_OUTSET = 1u << BRIDGE_TX;
     GPIO_DIRSET = 1u << BRIDGE_TX;
     PIN_TX = BRIDGE_TX;
@@ -77,7 +79,16 @@ void eimp_port_send(const uint8_t *data, size_t count) {
     }
 }
 
+/* The processor's clock drives the timer, so ticks are cycles; in an emulator they are what it makes them. */
+uint32_t eimp_port_counter(void) {
+    return eimp_emulation_counts() ? eimp_emulation_instructions() : (uint32_t)eimp_port_ticks();
+}
+
+uint8_t eimp_port_counter_unit(void) {
+    return eimp_emulation_counts() ? EIMP_COUNT_INSTRUCTIONS : EIMP_COUNT_CYCLES;
+}
+
 const eimp_port_flash *eimp_port_get_flash(void) {
     const eimp_port_flash *host = eimp_flash_host();
-    return host->size_bytes != 0 ? host : eimp_flash_nvmc();
+    return host != NULL ? host : eimp_flash_nvmc();
 }

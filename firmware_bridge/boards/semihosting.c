@@ -10,7 +10,7 @@
 #define MODE_UPDATE 3u  /* "r+b" */
 #define MODE_CREATE 7u  /* "w+b" */
 
-/* One call. Where nobody answers, the fault handler of startup.S makes it return -1. */
+/* One call. Where nobody answers, the fault handler of vectors.S makes it return -1. */
 static int32_t call(uint32_t operation, volatile uint32_t *block) {
     register uint32_t r0 __asm__("r0") = operation;
     register volatile uint32_t *r1 __asm__("r1") = block;

@@ -12,9 +12,18 @@ extern uint32_t eimp_stack_limit[], eimp_stack_top[];
 
 int main(void);
 
+/* Paint what lies below this function's frame. */
+static void paint_stack(void) {
+    uint32_t here = 0;
+    volatile uint32_t *const end = (volatile uint32_t *)(((uintptr_t)&here - 64u) & ~(uintptr_t)3u);
+    for (volatile uint32_t *word = eimp_stack_limit; word < end; word++) {
+        *word = PAINT;
+    }
+}
+
 /* Called by eimp_reset. */
 void eimp_start(void) {
-    eimp_stack_repaint();
+    paint_stack();
     const uint32_t *from = eimp_data_load;
     for (volatile uint32_t *word = eimp_data_start; word < eimp_data_end; word++) {
         *word = *from++;
@@ -25,22 +34,10 @@ void eimp_start(void) {
     (void)main();
 }
 
-uint32_t eimp_stack_size(void) {
-    return (uint32_t)((uintptr_t)eimp_stack_top - (uintptr_t)eimp_stack_limit);
-}
-
 uint32_t eimp_stack_high_water(void) {
     const volatile uint32_t *word = eimp_stack_limit;
     while (word < eimp_stack_top && *word == PAINT) {
         word++;
     }
     return (uint32_t)((uintptr_t)eimp_stack_top - (uintptr_t)word);
-}
-
-void eimp_stack_repaint(void) {
-    uint32_t here = 0;
-    volatile uint32_t *const end = (volatile uint32_t *)(((uintptr_t)&here - 64u) & ~(uintptr_t)3u);
-    for (volatile uint32_t *word = eimp_stack_limit; word < end; word++) {
-        *word = PAINT;
-    }
 }

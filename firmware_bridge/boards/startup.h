@@ -4,16 +4,10 @@
 
 #include <stdint.h>
 
-/* Entry from startup.S; calls main. Returns only if main does, and the board then restarts. */
+/* Entry from vectors.S; calls main. Returns only if main does, and the board then restarts. */
 void eimp_start(void);
 
-/* Bytes of stack that the linker script set aside. */
-uint32_t eimp_stack_size(void);
-
-/* Bytes of stack used at most since the start or the last repaint, interrupt handlers included. */
+/* Bytes of stack used at most since the start, interrupt handlers included. */
 uint32_t eimp_stack_high_water(void);
-
-/* Forget the high-water mark: paint what lies below the caller's frame again. */
-void eimp_stack_repaint(void);
 
 #endif

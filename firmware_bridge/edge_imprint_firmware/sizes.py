@@ -1,0 +1,46 @@
+"""Bytes that a head needs on a board, said beforehand: its arena, its largest snapshot, its flash."""
+
+from __future__ import annotations
+
+from edge_imprint.head.budget import RECORD_BYTES, Layout
+from edge_imprint_firmware.protocol import FRAME_CRC_BYTES, FRAME_HEADER_BYTES
+
+# docs/FORMAT.md: header, nine entries of the table, config and state; then per class and per proxy.
+_SNAPSHOT_FIXED = 24 + 9 * 16 + 20 + 28
+_PROXY_META = 4 + 2 + 1
+# docs/STORE.md: records of a slot beside the snapshot.
+_STORE_RECORDS = 10 * 64
+# sizeof(eimp_head), which has pointers in it, and a little more: a test holds it to that.
+_HEAD_BYTES = 256
+
+
+def _rounded(size: int) -> int:
+    return (size + 7) // 8 * 8
+
+
+def arena_bytes(layout: Layout, max_proxies: int, backbone_bytes: int) -> int:
+    """Bytes to set aside for a head's arena; a little more than `eimp_arena_size()` asks for."""
+    # A snapshot that is loaded may come from a head without a journal, which has room for more classes.
+    classes = Layout(layout.dim, layout.budget, undo=False).max_classes
+    working = 3 * _rounded(layout.dim) + _rounded(4 * (max_proxies - 1)) + _rounded(4 * classes)
+    return _HEAD_BYTES + working + _rounded(layout.budget) + _rounded(backbone_bytes)
+
+
+def line_bytes(dim: int, backbone_bytes: int, payload_bytes: int) -> int:
+    """Bytes of the serial line's buffer, as EIMP_RPC_BYTES of eimp_rpc.h."""
+    return max(2 * dim, backbone_bytes) + 2 * (payload_bytes + FRAME_HEADER_BYTES + FRAME_CRC_BYTES) + 8
+
+
+def snapshot_bytes(layout: Layout, backbone_bytes: int) -> int:
+    """Bytes of the largest snapshot that a head of this layout can write."""
+
+    def size(classes: int) -> int:
+        proxies = layout.slots_for(classes)
+        return _SNAPSHOT_FIXED + RECORD_BYTES * classes + proxies * (_PROXY_META + 2 * layout.dim) + backbone_bytes
+
+    return max(size(classes) for classes in range(1, layout.max_classes + 1))
+
+
+def slot_sectors(snapshot: int, sector_bytes: int) -> int:
+    """Flash sectors that each of the store's two slots needs for a snapshot of so many bytes."""
+    return -(-(snapshot + _STORE_RECORDS) // sector_bytes)
