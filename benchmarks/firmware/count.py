@@ -12,37 +12,38 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from edge_imprint_firmware.boards import Board
-
 from benchmarks.errors import BenchmarkError
 from benchmarks.firmware.program import run
+from edge_imprint_firmware.boards import Board
 
 PLACE = re.compile(r"^Trace \d+: \S+ \[\w+/(\w+)/")
 
 
-def count(board: Board, program: Path, function: str) -> list[int]:
-    """Instructions of each call of a function, in the order of the calls.
+def count(board: Board, program: Path, *functions: str) -> list[list[int]]:
+    """Instructions of each call of each function, in the order of the calls.
 
     Args:
         board: what the program was built for.
         program: its ELF file, with symbols.
-        function: a name in it, of a function that is called by BL or BLX and does not call itself.
+        functions: names in it, of functions that are called by BL or BLX and do not call themselves.
 
     Raises:
-        BenchmarkError: no such function, it was never called, it did not return, or the program failed.
+        BenchmarkError: no such function, one was never called or did not return, or the program failed.
     """
-    entry = address(program, function)
+    entries = [address(program, function) for function in functions]
     start, size = board.rom
+    found = []
     with tempfile.TemporaryDirectory(prefix="eimp-count-") as folder:
         log = Path(folder) / "log"
         trace = ["-singlestep", "-d", "exec,nochain", "-dfilter", f"{start:#x}+{size:#x}", "-D", str(log)]
         done = run(board, program, trace)
         if done.status != 0:
             raise BenchmarkError(f"{board.name}: {program.name} ended with {done.status}: {done.text.strip()}")
-        with log.open(encoding="ascii") as lines:
-            found = list(calls(places(lines), entry))
-    if not found:
-        raise BenchmarkError(f"{board.name}: {program.name} never calls {function}")
+        for function, entry in zip(functions, entries, strict=True):
+            with log.open(encoding="ascii") as lines:
+                found.append(list(calls(places(lines), entry)))
+            if not found[-1]:
+                raise BenchmarkError(f"{board.name}: {program.name} never calls {function}")
     return found
 
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
-from edge_imprint_firmware.boards import Board
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.machine import ROOT
+from edge_imprint_firmware.boards import Board
 
 FIRMWARE = ROOT / "firmware_bridge"
 SRC = FIRMWARE / "c" / "src"
 HERE = Path(__file__).resolve().parent / "c"
-STARTUP = tuple(FIRMWARE / "boards" / name for name in ("startup.S", "startup.c", "memory.c"))
+STARTUP = tuple(FIRMWARE / "boards" / name for name in ("vectors.S", "startup.c", "memory.c"))
 TEMPLATES = FIRMWARE / "edge_imprint_firmware" / "templates"
 COMPILER, EMULATOR = "arm-none-eabi-gcc", "qemu-system-arm"
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")

@@ -1,10 +1,11 @@
-"""Tests of the firmware library and its host use `tests/support`."""
+"""Tests of the firmware library and its host use `tests/support`; those on emulated boards use `benchmarks`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-SUPPORT = str(Path(__file__).resolve().parents[1] / "support")
-if SUPPORT not in sys.path:
-    sys.path.insert(0, SUPPORT)
+TESTS = Path(__file__).resolve().parents[1]
+for folder in (str(TESTS / "support"), str(TESTS.parent)):
+    if folder not in sys.path:
+        sys.path.insert(0, folder)

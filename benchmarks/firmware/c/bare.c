@@ -32,7 +32,7 @@ void bare_exit(uint32_t status) {
     call(SYS_EXIT_EXTENDED, block);
 }
 
-/* What startup.S expects of a port. Nothing here is enabled. */
+/* What vectors.S expects of a port. Nothing here is enabled. */
 void eimp_port_interrupt(void);
 void eimp_port_tick(void);
 

@@ -1,0 +1,101 @@
+"""What the kernels for microcontrollers execute for one multiply-accumulate, on emulated boards.
+
+Instructions, never cycles or time: an emulator does not know how long a processor takes for one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from benchmarks.context import Context
+from benchmarks.firmware import count, program
+from benchmarks.markdown import table
+from benchmarks.results import Measurement, Param, Result
+from edge_imprint_firmware.boards import BOARDS, Board
+
+DIM, COUNT = 256, 32
+PRODUCTS = DIM * COUNT
+OPTIMISATIONS = ("-O2", "-Os")
+KERNELS = ("eimp_kernels.c", "eimp_kernels_dsp.c", "eimp_kernels_mve.c")
+PROGRAM = (program.HERE / "kernel_cost.c", program.HERE / "plain_loop.c")
+# Issue 4. A Cortex-M33 without DSP has no promise of its own.
+LIMITS = {
+    "microbit": 7.0,
+    "mps2-an385": 5.0,
+    "mps2-an386": 1.8,
+    "mps2-an500": 1.8,
+    "mps2-an505": 1.8,
+    "mps3-an547": 0.30,
+}
+MEASURED = {"kernel": "eimp_dots", "plain loop": "plain_loop"}
+
+
+def run(context: Context, result: Result) -> None:
+    """Build, run and count for every board, at both optimisations."""
+    result.settings = {"dim": DIM, "rows": COUNT, "optimisations": list(OPTIMISATIONS)}
+    missing = program.missing_tools()
+    if missing:
+        result.skip(f"nothing emulated: {missing}")
+        return
+    result.settings["compiler"] = version(program.COMPILER)
+    result.settings["emulator"] = version(program.EMULATOR)
+    names = list(LIMITS)[:1] if context.quick else list(BOARDS)
+    with tempfile.TemporaryDirectory(prefix="eimp-firmware-") as folder:
+        for name in context.track(names, "firmware"):
+            for optimisation in OPTIMISATIONS:
+                counts = measure(BOARDS[name], Path(folder), optimisation)
+                for what, instructions in zip(MEASURED, counts, strict=True):
+                    emulated(result, "instructions", instructions / PRODUCTS, name, optimisation, what)
+                promise(result, name, optimisation)
+
+
+def measure(board: Board, folder: Path, optimisation: str) -> tuple[int, int]:
+    """Instructions of one call of the kernel and of one call of the plain loop, each as a whole."""
+    sources = [*(program.SRC / name for name in KERNELS), *PROGRAM]
+    flags = (optimisation, f"-DDIM={DIM}", f"-DCOUNT={COUNT}")
+    built = program.build(board, folder / f"{board.name}{optimisation}", sources, flags)
+    (kernel,), (loop,) = count.count(board, built, *MEASURED.values())
+    return kernel, loop
+
+
+def emulated(result: Result, name: str, value: float, board: str, optimisation: str, what: str) -> None:
+    """One number that an emulator gave; it has no spread."""
+    where: dict[str, Param] = {"board": board, "optimisation": optimisation, "what": what}
+    result.measurements.append(Measurement(name, where, "per MAC", "max", value, {}, [value], "emulated"))
+
+
+def promise(result: Result, name: str, optimisation: str) -> None:
+    """Hold the number against the promise for this board, where there is one."""
+    if name not in LIMITS:
+        return
+    found = result.one("instructions", board=name, optimisation=optimisation, what="kernel")
+    rule = f"{BOARDS[name].core.name}: at most {LIMITS[name]:g} instructions per multiply-accumulate, emulated"
+    result.promise(f"firmware: {name}, {optimisation}", rule, found.value, "", found.value <= LIMITS[name])
+
+
+def version(tool: str) -> str:
+    """First line of what a tool says about itself."""
+    return subprocess.run([str(shutil.which(tool)), "--version"], capture_output=True, text=True, check=True
+                          ).stdout.splitlines()[0]  # fmt: skip
+
+
+def tables(result: Result) -> dict[str, str]:
+    """One table: a row per board."""
+    rows = []
+    for name in dict.fromkeys(str(found.params["board"]) for found in result.measurements):
+        row = [f"{BOARDS[name].core.name} (`{name}`)"]
+        for optimisation in OPTIMISATIONS:
+            kernel, loop = (
+                result.one("instructions", board=name, optimisation=optimisation, what=what).value for what in MEASURED
+            )
+            row += [f"{kernel:.2f}", f"{loop:.2f}", f"{loop / kernel:.1f} x"]
+        rows.append(row)
+    head = ["board", *(f"{what}, `{flag}`" for flag in OPTIMISATIONS for what in (*MEASURED, "ratio"))]
+    note = (
+        f"Instructions per multiply-accumulate, {DIM} components and {COUNT} rows, calls and loops included. "
+        f"*Emulated*: {result.settings['emulator']}; {result.settings['compiler']}."
+    )
+    return {"firmware": f"{table(head, rows)}\n\n{note}"}
