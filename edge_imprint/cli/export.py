@@ -198,6 +198,7 @@ def _show(report: Report, out: Path, as_json: bool) -> None:
     lines = [f"{report.name}: {report.dim} dimensions, embedding {report.embedding}"]
     if report.verdict.grade != "pass":
         lines += [f"{report.verdict.grade}: {reason}" for reason in report.verdict.reasons]
+    lines += [f"{file.spec.name}: {file.price}" for file in report.files if file.price]
     lines += [f"note: {note}" for note in report.notes]
     lines += [
         f"The report: {out / 'report.html'}",

@@ -70,7 +70,7 @@ def export_backbone(
         fold_preprocessing: mean, scale and colour order go into the network; it then takes raw uint8 pixels.
         min_cosine: 0 to 1; the export fails when an int8 file's worst picture is below.
         keep_float: how many of the most sensitive layers of int8 files stay float32; "auto": as few as reach a
-            cosine of 0.995 at least and 0.999 on average.
+            cosine of 0.995 at least and 0.999 on average, or `min_cosine` where that takes over a quarter of the work.
         method: how int8 ranges are set, "auto" measures which is best.
         max_pictures: calibration pictures to use at most, evenly along their sorted names.
         name: of the bundle; None takes the source's.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from functools import cached_property
@@ -224,9 +225,11 @@ class Builder:
             self._reference[self._compare],
             method=method,
             keep_float=kept,
-            aim=Aim(acceptable=self._options.min_cosine),
+            aim=Aim(acceptable=self._options.min_cosine, pictures=len(self._calibration.judging)),
             progress=lambda done, total: self._tell(f"{format}: choosing settings", done, total),
         )
+        if chosen.whole is not None:
+            chosen = dataclasses.replace(chosen, whole=finish(chosen.whole))
         return self._opened(format, finish(chosen.content), int8=chosen)
 
     def _quantiser(self, format: str) -> tuple[Quantiser, Callable[[bytes], bytes]]:

@@ -53,6 +53,7 @@ class Measurement:
         resident_bytes: growth of resident memory from before loading the file to after some runs, the runtime's own
             code loaded before.
         peak_bytes: the most it grew in between.
+        all_int8_ms: what the same file takes with every layer in int8; None where that is no other file.
     """
 
     runtime: str
@@ -65,6 +66,7 @@ class Measurement:
     q3_ms: float
     resident_bytes: int
     peak_bytes: int
+    all_int8_ms: float | None = None
 
 
 def measure(contents: Mapping[str, bytes]) -> dict[str, Measurement]:

@@ -173,11 +173,16 @@ class Pipeline:
         """Add time and memory to the files' reports."""
         self._tell("Measuring time and memory", 0, 1)
         try:
-            measured = measure({built.spec.name: built.content for built in self._built})
+            whole = {f"all.{b.spec.name}": b.int8.whole for b in self._built if b.int8 and b.int8.whole is not None}
+            measured = measure({**{built.spec.name: built.content for built in self._built}, **whole})
         except ExportError as error:  # they ran a moment ago, so that it is this machine that cannot measure
             self._notes.append(f"Time and memory were not measured: {error}.")
             return
-        self._files = [dataclasses.replace(file, measured=measured[file.spec.name]) for file in self._files]
+        for i, file in enumerate(self._files):
+            own, other = measured[file.spec.name], measured.get(f"all.{file.spec.name}")
+            if other is not None:
+                own = dataclasses.replace(own, all_int8_ms=other.median_ms)
+            self._files[i] = dataclasses.replace(file, measured=own)
 
     def _statistics(self) -> bytes | None:
         """Moments of the embeddings' directions; None where there are too few real pictures."""
@@ -213,6 +218,11 @@ class Pipeline:
 def _way_out(built: Built) -> str:
     if built.spec.precision == "float32":
         return "The converter changed the network; leave this format out (--formats)"
-    if built.int8 is None:  # the source was int8 already
+    chosen = built.int8
+    if chosen is None:  # the source was int8 already
         return "Keep more dimensions (--project), or lower --min-cosine"
-    return "Add calibration pictures like those that the device will see, raise --keep-float, or lower --min-cosine"
+    more = min(max(2 * len(chosen.keep_float), 4), chosen.layers)
+    return (
+        f"{len(chosen.keep_float)} of {chosen.layers} layers are in float32. Add calibration pictures like those that "
+        f"the device will see, keep more layers (--keep-float {more}), or lower --min-cosine"
+    )

@@ -18,7 +18,7 @@ from int8_graphs import CALIBRATING, JUDGING, chain, cosines, fused, network, no
 from onnx import numpy_helper
 
 from edge_imprint.errors import ExportError
-from edge_imprint_export.int8.choose import compare
+from edge_imprint_export.int8.agreement import compare
 from edge_imprint_export.onnx_format.quantise import OnnxQuantiser
 
 

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime as ort
 from onnx import helper, numpy_helper
 
-from edge_imprint_export.int8.choose import compare
+from edge_imprint_export.int8.agreement import compare
 
 FLOAT, UINT8 = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8
 node = helper.make_node

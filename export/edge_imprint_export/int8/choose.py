@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_imprint.errors import ExportError
+from edge_imprint_export.int8.agreement import Embeddings, compare, likely
 from edge_imprint_export.int8.quantiser import Embed, Layer, Quantiser
 
-Embeddings = NDArray[np.float32]
 Progress = Callable[[int, int], None]
 # Files that are made and run to see how much single layers hurt. More layers than that are first taken in groups.
 MOST_MEASURED = 64
-# "auto" leaves at most this share of the layers in float: beyond it int8 hardly gains any speed.
+# "auto" leaves at most this share of the multiplications in float to reach what it would like: beyond it int8 hardly
+# gains any speed. To reach what is acceptable it leaves more, up to where int8 would be a name only.
 LARGEST_SHARE = 0.25
+MOST_SHARE = 0.5
+# What a layer in float costs besides its multiplications: going there and back.
+OVERHEAD = 0.02
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,13 @@ class Aim:
         minimum, mean: over the pictures; reached, if layers left in float can reach them.
         acceptable: of the worst picture, where they cannot. Float layers cost the speed that int8 is for, so no more of
             them stay than this takes.
+        pictures: that will judge the file in the end.
     """
 
     minimum: float = 0.995
     mean: float = 0.999
     acceptable: float = 0.99
+    pictures: int = 200
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,15 @@ class Chosen:
     Attributes:
         content: bytes of the file.
         method: calibration method.
-        keep_float: names of the layers left in float32, worst first.
+        keep_float: names of the layers left in float32, the first ones first.
         trials: one entry for each file that was tried: method, kept (names), mean, minimum, centred_mean,
-            centred_minimum (cosines to the float32 embeddings; centred: with the mean reference embedding taken off).
+            centred_minimum (cosines to the float32 embeddings; centred: with the mean reference embedding taken off),
+            likely_mean, likely_minimum (what to count on over the pictures that judge).
         sensitivity: layer, operator and the mean cosine that is lost when this layer alone is int8; worst first.
         reached: whether the aim was met.
+        layers: how many there are.
+        float_share: of the multiplications, in the layers left in float32.
+        whole: the same file with every layer in int8, where that is another one.
     """
 
     content: bytes
@@ -55,6 +64,9 @@ class Chosen:
     trials: tuple[dict[str, Any], ...]
     sensitivity: tuple[tuple[str, str, float], ...]
     reached: bool
+    layers: int = 0
+    float_share: float = 0.0
+    whole: bytes | None = None
 
 
 def choose_int8(
@@ -70,9 +82,10 @@ def choose_int8(
 ) -> Chosen:
     """Choose int8 settings by measuring candidates on a few pictures.
 
-    All methods are tried with every layer in int8 and the best goes on. Where that misses the aim, the 1, 2, 4, ...
-    layers that hurt most when they alone are int8 stay in float, up to a quarter of them. When even that misses it, the
-    fewest layers that bring every cosine to `aim.acceptable` stay in float, or else those that bring the least one
+    All methods are tried with every layer in int8 and the best goes on. Where that misses the aim, the 1, 2, 3, 4, 6,
+    8, 12, ... layers stay in float whose loss, when they alone are int8, is largest for the time that they take in
+    float, up to a quarter of the multiplications. When even that misses it, the fewest layers that bring every cosine
+    to `aim.acceptable` stay in float, up to half of the multiplications, or else those that bring the least one
     highest, and `Chosen.reached` is False.
 
     Args:
@@ -80,7 +93,7 @@ def choose_int8(
         embed: a file's embeddings (n, dim) of the pictures that judge; 16 to 64 of them do.
         reference: the float32 embeddings (n, dim) of the same pictures.
         method: one of `quantiser.methods`, or "auto".
-        keep_float: how many layers stay in float, or "auto" for the fewest that reach the aim.
+        keep_float: how many layers stay in float, those that hurt most, or "auto" for the fewest that reach the aim.
         aim: what "auto" has to reach.
         sensitivity: measure each layer even where the choice does not need it.
         progress: told (files done, files at most).
@@ -91,33 +104,6 @@ def choose_int8(
     """
     _check(quantiser, reference, method, keep_float)
     return _Choice(quantiser, embed, reference, aim, progress).run(method, keep_float, sensitivity)
-
-
-def compare(embeddings: Embeddings, reference: Embeddings) -> dict[str, float]:
-    """Mean and least cosine of rows (n, dim) to those of a reference, as they are and centred on the reference's mean.
-
-    Two zero rows agree; a zero row and another do not. Rows that are not finite count as opposite.
-    """
-    wide = reference.astype(np.float64)
-    own = embeddings.astype(np.float64).reshape(len(wide), -1)
-    centre = wide.mean(0) if len(wide) > 1 else np.zeros(wide.shape[1])
-    raw, centred = _cosines(own, wide), _cosines(own - centre, wide - centre)
-    return {
-        "mean": float(raw.mean()),
-        "minimum": float(raw.min()),
-        "centred_mean": float(centred.mean()),
-        "centred_minimum": float(centred.min()),
-    }
-
-
-def _cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    finite = np.asarray(np.isfinite(a).all(1))
-    a = np.where(finite[:, None], a, 0.0)
-    lengths = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
-    both = (lengths[0] > 0) & (lengths[1] > 0)
-    same = ((lengths[0] == 0) & (lengths[1] == 0)).astype(np.float64)
-    cosines = np.where(both, (a * b).sum(1) / np.where(both, lengths[0] * lengths[1], 1.0), same)
-    return np.where(finite, np.minimum(cosines, 1.0), -1.0)
 
 
 def _check(quantiser: Quantiser, reference: Embeddings, method: str, keep_float: str | int) -> None:
@@ -141,63 +127,95 @@ class _Choice:
         self._quantiser, self._embed, self._reference, self._aim = quantiser, embed, reference, aim
         self._progress, self._done = progress, 0
         self._trials: list[dict[str, Any]] = []
-        self._contents: dict[tuple[str, tuple[str, ...]], bytes] = {}
+        self._contents: dict[tuple[str, ...], bytes] = {}
+        products = sum(layer.products for layer in quantiser.layers)
+        self._share = {layer.name: layer.products / products for layer in quantiser.layers}
 
     def run(self, method: str, keep_float: str | int, sensitivity: bool) -> Chosen:
-        layers = self._quantiser.layers
+        layers, automatic = self._quantiser.layers, keep_float == "auto"
         methods = self._quantiser.methods if method == "auto" else (method,)
-        counts = _counts(len(layers)) if keep_float == "auto" else [int(keep_float)]
-        self._total = len(methods) + len(counts) + min(2 * MOST_MEASURED, len(layers))
-        tried = [self._try(name, ()) for name in methods] if len(methods) > 1 or counts[0] == 0 else []
+        self._total = len(methods) + len(_counts(len(layers))) + min(2 * MOST_MEASURED, len(layers))
+        tried = [self._try(name, ()) for name in methods] if len(methods) > 1 or keep_float in ("auto", 0) else []
         # The quantiser's order is its advice: a later method has to be better by more than chance.
         least = min(map(_badness, tried), default=0.0)
         best = next((t["method"] for t in tried if _badness(t) <= 1.02 * least), methods[0])
+        whole = next((t for t in tried if t["method"] == best), None)
         table: tuple[tuple[str, str, float], ...] = ()
-        met = any(t["method"] == best and self._good(t) for t in tried) and keep_float == "auto"
-        if sensitivity or (counts != [0] and not met):
+        met = automatic and whole is not None and self._good(whole)
+        if sensitivity or not (met or keep_float == 0):
             table = self._sensitivity(best)
-        if met:
-            counts = [0]
-        found = None
-        for count in counts:
-            found = self._try(best, tuple(name for name, _, _ in table[:count]))
-            if self._good(found):
-                break
-        assert found is not None
-        if keep_float == "auto" and not self._good(found):
-            found = self._compromise(best)
+        if not automatic:
+            found = self._try(best, tuple(name for name, _, _ in table[: int(keep_float)]))
+        elif whole is not None and met:
+            found = whole
+        else:
+            found = self._fewest(best, self._by_worth(table))
         if self._progress is not None:
             self._progress(self._total, self._total)
         kept = tuple(found["kept"])
-        return Chosen(self._contents[best, kept], best, kept, tuple(self._trials), table, self._good(found))
+        return Chosen(
+            self._content(best, kept),
+            best,
+            kept,
+            tuple(self._trials),
+            table,
+            self._good(found),
+            len(layers),
+            self._shared(kept),
+            self._content(best, ()) if kept else None,
+        )
+
+    def _by_worth(self, table: Sequence[tuple[str, str, float]]) -> tuple[str, ...]:
+        """Layers by what they lose in int8 for each bit of time that they take in float."""
+        worth = {name: lost / (self._share[name] + OVERHEAD) for name, _, lost in table}
+        return tuple(sorted(worth, key=lambda name: -worth[name]))
+
+    def _shared(self, kept: Sequence[str]) -> float:
+        return sum(self._share[name] for name in kept)
+
+    def _fewest(self, method: str, order: tuple[str, ...]) -> dict[str, Any]:
+        """The first of these layers in float that reach the aim, or else what is acceptable."""
+        counts = [count for count in _counts(len(order)) if self._shared(order[:count]) <= MOST_SHARE]
+        for count in counts:
+            if self._shared(order[:count]) > LARGEST_SHARE:
+                break
+            found = self._try(method, order[:count])
+            if self._good(found):
+                return found
+        for count in counts:
+            found = self._try(method, order[:count])
+            if found["likely_minimum"] >= self._aim.acceptable:
+                return found
+        own = [t for t in self._trials if t["method"] == method]
+        return max(own, key=lambda t: float(t["likely_minimum"]))
 
     def _good(self, trial: dict[str, Any]) -> bool:
-        return bool(trial["minimum"] >= self._aim.minimum and trial["mean"] >= self._aim.mean)
-
-    def _compromise(self, method: str) -> dict[str, Any]:
-        own = [t for t in self._trials if t["method"] == method]
-        enough = [t for t in own if t["minimum"] >= self._aim.acceptable]
-        if enough:
-            return min(enough, key=lambda t: len(t["kept"]))
-        return max(own, key=lambda t: t["minimum"])
+        return bool(trial["likely_minimum"] >= self._aim.minimum and trial["likely_mean"] >= self._aim.mean)
 
     def _try(self, method: str, kept: tuple[str, ...]) -> dict[str, Any]:
         known = next((t for t in self._trials if t["method"] == method and t["kept"] == list(kept)), None)
         if known is not None:
             return known
-        content = self._quantiser.quantise(method, keep_float=frozenset(kept))
+        content = self._content(method, kept)
         trial = {"method": method, "kept": list(kept), **self._measure(content)}
-        # One file per method and the kept layers of the best one are all that can be chosen.
-        self._contents[method, kept] = content
         self._trials.append(trial)
         return trial
 
+    def _content(self, method: str, kept: tuple[str, ...]) -> bytes:
+        """A file; the last one is remembered, and others are made again: together they are large."""
+        key = (method, *kept)
+        if key not in self._contents:
+            made = self._quantiser.quantise(method, keep_float=frozenset(kept))
+            self._contents = {key: made}
+        return self._contents[key]
+
     def _measure(self, content: bytes) -> dict[str, float]:
-        result = compare(self._embed(content), self._reference)
+        embeddings = self._embed(content)
+        mean, minimum = likely(embeddings, self._reference, self._aim.pictures)
         self._done += 1
         if self._progress is not None:
             self._progress(min(self._done, self._total), self._total)
-        return result
+        return {**compare(embeddings, self._reference), "likely_mean": mean, "likely_minimum": minimum}
 
     def _sensitivity(self, method: str) -> tuple[tuple[str, str, float], ...]:
         """Each layer's own loss; where layers are many, that of the worst groups' layers and the others' average."""
@@ -224,6 +242,10 @@ def _badness(trial: dict[str, Any]) -> float:
 
 
 def _counts(layers: int) -> list[int]:
-    """0, 1, 2, 4, ... up to a share of the layers."""
-    most = max(1, int(layers * LARGEST_SHARE))
-    return [0, *(2**i for i in range(most.bit_length()) if 2**i <= most)]
+    """0, 1, 2, 3, 4, 6, 8, 12, ... and all layers."""
+    counts = {0, *range(1, min(layers, 4) + 1), layers}
+    step = 4
+    while step < layers:
+        counts |= {count for count in (step, step * 3 // 2) if count < layers}
+        step *= 2
+    return sorted(counts)

@@ -15,10 +15,17 @@ Embed = Callable[[bytes], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer that can be int8 or stay in float: its name in the graph and its operator."""
+    """A layer that can be int8 or stay in float.
+
+    Attributes:
+        name: in the graph.
+        operator: its operator.
+        products: multiplications for one picture, what it costs.
+    """
 
     name: str
     operator: str
+    products: int = 1
 
 
 class Quantiser(Protocol):

@@ -77,7 +77,7 @@ class OnnxQuantiser:
         self._calibration: Pictures = calibration
         graph = Graph(content)
         self.layers: tuple[Layer, ...] = tuple(
-            Layer(node.name, node.op_type) for node in graph.nodes if is_layer(graph, node)
+            Layer(node.name, node.op_type, _products(graph, node)) for node in graph.nodes if is_layer(graph, node)
         )
         if not self.layers:
             raise ExportError(
@@ -184,3 +184,9 @@ def _bias(graph: Graph, node: Any) -> NDArray[np.float64]:
     name = node.input[2] if len(node.input) > 2 else ""
     outputs = len(weight_rows(graph, node))
     return np.broadcast_to(graph.constants[name].astype(np.float64), outputs) if name else np.zeros(outputs)
+
+
+def _products(graph: Graph, node: Any) -> int:
+    """Multiplications of a layer for one picture; an axis of unknown length counts once."""
+    places = math.prod(max(axis, 1) for axis in graph.shapes.get(node.output[0], ())[1:])
+    return max(1, places * int(weight_rows(graph, node)[0].size))

@@ -54,6 +54,17 @@ class FileReport:
     int8: Chosen | None = None
     measured: Measurement | None = None
 
+    @property
+    def price(self) -> str:
+        """What the layers that stay in float32 cost, in one sentence; empty where there are none."""
+        if self.int8 is None or not self.int8.keep_float:
+            return ""
+        kept, measured = len(self.int8.keep_float), self.measured
+        text = f"{kept} of {self.int8.layers} layers stay in float32 ({100 * self.int8.float_share:.0f} % of the work)"
+        if measured is None or measured.all_int8_ms is None:
+            return f"{text}."
+        return f"{text}: {measured.median_ms:.2f} ms here; every layer in int8 takes {measured.all_int8_ms:.2f} ms."
+
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON; what differs from run to run is under "measured" alone."""
         parity = _rounded(dataclasses.asdict(self.parity))
@@ -83,6 +94,8 @@ def _choice(chosen: Chosen) -> dict[str, Any]:
         {
             "method": chosen.method,
             "keep_float": chosen.keep_float,
+            "layers": chosen.layers,
+            "float_share": chosen.float_share,
             "reached": chosen.reached,
             "trials": chosen.trials,
             "sensitivity": [

@@ -234,6 +234,7 @@ def _choice(file: FileReport) -> dict[str, Any]:
         "name": file.spec.name,
         "method": chosen.method,
         "keep_float": [_layer_name(name) for name in chosen.keep_float],
+        "price": file.price,
         "trials": [
             {
                 "method": trial["method"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -74,10 +75,17 @@ class TfliteQuantiser:
     def layers(self) -> tuple[Layer, ...]:
         """Layers with weights, in graph order."""
         return tuple(
-            Layer(self._network.name(outputs[0]), code)
+            Layer(self._network.name(outputs[0]), code, self._products(code, inputs, outputs[0]))
             for code, _, inputs, outputs in self._network
             if code in OUTPUT_AXIS and any(self._network.is_constant(i) and i >= 0 for i in inputs)
         )
+
+    def _products(self, code: str, inputs: list[int], output: int) -> int:
+        """Multiplications of a layer for one picture; an axis of unknown length counts once."""
+        weights = next(self._network.shape(i) for i in inputs if i >= 0 and self._network.is_constant(i) and
+                       len(self._network.shape(i)) > OUTPUT_AXIS[code])  # fmt: skip
+        places = math.prod(max(axis, 1) for axis in self._network.shape(output))
+        return max(1, places * math.prod(weights) // max(1, weights[OUTPUT_AXIS[code]]))
 
     def quantise(
         self, method: str, *, keep_float: frozenset[str] = frozenset(), only: frozenset[str] | None = None
@@ -88,7 +96,9 @@ class TfliteQuantiser:
             method: one of `methods`, which are fewer where nothing can be equalised. "minmax", "percentile" and "mse"
                 are how a tensor's range is chosen, see `covering`; "equalised" is "minmax" and "equalised-mse" is
                 "mse" after channels were equalised.
-            keep_float: names of layers that stay float32, between a DEQUANTIZE and a QUANTIZE.
+            keep_float: names of layers that stay float32, between a DEQUANTIZE and a QUANTIZE. Where there are any,
+                sums of two tensors stay float32 too: that costs no time that one could measure, and a stream of
+                residual sums is what 8 bits hold worst.
             only: names of the layers that become int8; everything else, input and output too, stays float32.
 
         Raises:
@@ -101,7 +111,18 @@ class TfliteQuantiser:
         how = method.removeprefix(_EQUALISED).removeprefix("-") or "minmax"
         chosen = (only if only is not None else frozenset(layer.name for layer in self.layers)) - keep_float
         content, statistics = self._prepared[equal].take(how, chosen)
-        return _quantised(content, statistics, _recipe(keep_float, only))
+        sums = frozenset(self._sums) if keep_float else frozenset[str]()
+        return _quantised(content, statistics, _recipe(keep_float | sums, only))
+
+    @cached_property
+    def _sums(self) -> tuple[str, ...]:
+        """Outputs of the operators that add two tensors, neither of them a constant."""
+        network = self._network
+        return tuple(
+            network.name(outputs[0])
+            for code, _, inputs, outputs in network
+            if code == "ADD" and not any(network.is_constant(i) for i in inputs)
+        )
 
     def _check_names(self, method: str, names: frozenset[str]) -> None:
         if method not in self.methods:

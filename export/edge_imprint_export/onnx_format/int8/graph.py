@@ -80,7 +80,7 @@ class Graph:
         nodes: NodeProto in topological order, each with a unique name.
         constants: name to array.
         input, output: names of the graph's only input and output.
-        ranks: rank of each tensor where it is known.
+        shapes: of each tensor where it is known; 0 for an axis that is not.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -121,7 +121,7 @@ class Graph:
             )
         self.input, self.output = inputs[0], graph.output[0].name
         self._check()
-        self.ranks = self._find_ranks()
+        self.shapes = self._find_shapes()
         self._rename()
         self._name_hard_swish()
         self._pool()
@@ -143,10 +143,11 @@ class Graph:
                         "Train or download the network again"
                     )
 
-    def _find_ranks(self) -> dict[str, int]:
+    def _find_shapes(self) -> dict[str, tuple[int, ...]]:
         graph = self._onnx.shape_inference.infer_shapes(self.model).graph
         values = [*graph.value_info, *graph.input, *graph.output]
-        return {v.name: len(v.type.tensor_type.shape.dim) for v in values if v.type.tensor_type.HasField("shape")}
+        types = {v.name: v.type.tensor_type for v in values}
+        return {n: tuple(d.dim_value for d in t.shape.dim) for n, t in types.items() if t.HasField("shape")}
 
     def _rename(self) -> None:
         seen: set[str] = set()
@@ -261,7 +262,7 @@ class Graph:
             ):
                 axes = self.constants[node.input[1]].tolist()
             keeps = self.attribute(node, "keepdims", 1)
-            flat = node.op_type == "ReduceMean" and self.ranks.get(node.input[0]) == 4 and axes is not None
+            flat = node.op_type == "ReduceMean" and len(self.shapes.get(node.input[0], ())) == 4 and axes is not None
             if not flat or sorted(a % 4 for a in axes) != [2, 3]:
                 replaced.append(node)
                 continue
