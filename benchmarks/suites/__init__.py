@@ -21,7 +21,17 @@ class Suite(Protocol):
         ...
 
 
-SUITES = ("accuracy", "unknown", "latency", "memory", "imports", "kmeans_fit", "backbones", "public_backbones")
+SUITES = (
+    "accuracy",
+    "unknown",
+    "latency",
+    "memory",
+    "imports",
+    "kmeans_fit",
+    "backbones",
+    "public_backbones",
+    "export",
+)
 
 
 def load(name: str) -> Suite:
