@@ -169,7 +169,9 @@ int eimp_do_set_backbone(eimp_rpc *rpc, const uint8_t *request, uint32_t length,
     (void)length;
     (void)out;
     if (count > rpc->stage_bytes) return EIMP_E_CAPACITY;
-    if (rpc->stage_used || eimp_crc32(0, rpc->stage, count) != eimp_get_u32(request + 2)) return EIMP_E_STATE;
+    if (count && (rpc->stage_used || eimp_crc32(0, rpc->stage, count) != eimp_get_u32(request + 2))) {
+        return EIMP_E_STATE;
+    }
     return changed(rpc, eimp_set_backbone(rpc->config->head, (const char *)rpc->stage, count));
 }
 

@@ -1,0 +1,133 @@
+"""The C device, compiled for this machine and driven in this process over a line that can be faulty."""
+
+from __future__ import annotations
+
+import ctypes
+import random
+from pathlib import Path
+
+import cbuild
+
+HARNESS = Path(__file__).resolve().parents[1] / "firmware" / "c" / "device_in_process.c"
+
+
+def sources() -> list[Path]:
+    """Every C source of the library, and the device around it."""
+    return [*sorted(cbuild.SRC.glob("eimp_*.c")), HARNESS]
+
+
+def library() -> ctypes.CDLL:
+    lib = cbuild.shared_library("device", *sources())
+    lib.device_new.restype = ctypes.c_void_p
+    lib.device_new.argtypes = (
+        [ctypes.c_uint32] * 2 + [ctypes.c_uint16, ctypes.c_uint8] + [ctypes.c_uint16] * 2 + [ctypes.c_uint32]
+    )
+    for name in ("device_free", "device_power_cycle"):
+        getattr(lib, name).argtypes = [ctypes.c_void_p]
+        getattr(lib, name).restype = None
+    lib.device_receive.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]
+    lib.device_receive.restype = None
+    lib.device_take.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]
+    lib.device_take.restype = ctypes.c_size_t
+    lib.device_break_flash.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+    lib.device_break_flash.restype = None
+    lib.device_reboots.argtypes = [ctypes.c_void_p]
+    lib.device_buffer_bytes.argtypes = [ctypes.c_void_p]
+    lib.device_buffer_bytes.restype = ctypes.c_size_t
+    return lib
+
+
+class CDevice:
+    """The device. `receive` gives it bytes, `take` gives back what it sent."""
+
+    def __init__(
+        self,
+        dim: int = 64,
+        budget: int = 8192,
+        *,
+        max_proxies: int = 8,
+        undo: int = 2,
+        backbone_bytes: int = 0,
+        max_payload: int = 256,
+        sectors: int = 4,
+    ) -> None:
+        self._lib = library()
+        self._device = self._lib.device_new(dim, budget, max_proxies, undo, backbone_bytes, max_payload, sectors)
+        assert self._device, "no head can have that config"
+        self._out = ctypes.create_string_buffer(1 << 16)
+
+    def receive(self, data: bytes) -> None:
+        self._lib.device_receive(self._device, data, len(data))
+
+    def take(self) -> bytes:
+        taken = bytearray()
+        while count := self._lib.device_take(self._device, self._out, len(self._out)):
+            taken += self._out.raw[:count]
+        return bytes(taken)
+
+    def power_cycle(self) -> None:
+        self._lib.device_power_cycle(self._device)
+
+    def break_flash(self, broken: bool) -> None:
+        self._lib.device_break_flash(self._device, int(broken))
+
+    @property
+    def reboots(self) -> int:
+        return int(self._lib.device_reboots(self._device))
+
+    @property
+    def buffer_bytes(self) -> int:
+        return int(self._lib.device_buffer_bytes(self._device))
+
+    def free(self) -> None:
+        self._lib.device_free(self._device)
+
+
+class Line:
+    """A transport to a `CDevice` on which each byte is lost, doubled or flipped with the probability `faults`.
+
+    Time is counted, not waited for: a read with nothing to read lets its time pass at once.
+    """
+
+    def __init__(self, device: CDevice, faults: float = 0.0, seed: int = 0) -> None:
+        self.name = "in-process"
+        self.device = device
+        self.faults = faults
+        self.now_s = 0.0
+        self.damaged_bytes = 0
+        self.bytes = 0
+        self._random = random.Random(seed)
+        self._closed = False
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def write(self, data: bytes, timeout_s: float) -> None:
+        assert not self._closed
+        self.device.receive(self._through(data))
+
+    def read(self, timeout_s: float) -> bytes:
+        assert not self._closed
+        came = self._through(self.device.take())
+        self.now_s += 0.0001 * len(came) if came else timeout_s
+        return came
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _through(self, data: bytes) -> bytes:
+        self.bytes += len(data)
+        if not self.faults:
+            return data
+        out = bytearray()
+        for byte in data:
+            if self._random.random() >= self.faults:
+                out.append(byte)
+                continue
+            self.damaged_bytes += 1
+            what = self._random.randrange(3)
+            if what == 1:
+                out += bytes([byte, byte])
+            elif what == 2:
+                out.append(byte ^ (1 << self._random.randrange(8)))
+        return bytes(out)
