@@ -1,4 +1,4 @@
-/* The four functions that a compiler may call in any program, for builds without a C library. */
+/* What a compiler may call in any program, and strlen, for builds without a C library. */
 #include <stddef.h>
 #include <string.h>
 
@@ -50,4 +50,12 @@ PLAIN_LOOP int memcmp(const void *a, const void *b, size_t count) {
         }
     }
     return 0;
+}
+
+PLAIN_LOOP size_t strlen(const char *text) {
+    size_t length = 0;
+    while (text[length] != '\0') {
+        length++;
+    }
+    return length;
 }

@@ -105,7 +105,8 @@ def make(project: Path, cc: str, *arguments: str) -> str:
         raise BuildError(f"{project} did not build within {_MAKE_LIMIT_S:.0f} s with {cc}") from error
     if done.returncode != 0:
         said = done.stderr.strip().splitlines()
-        first = next((line for line in said if "error" in line.lower()), said[-1] if said else "nothing was said")
+        telling = ("error:", "undefined reference", "undefined symbol", "overflowed", "multiple definition")
+        first = next((line for line in said if any(word in line for word in telling)), said[-1] if said else "no reason")
         raise BuildError(f"{project} does not build with {cc}: {first.strip()}")
     return done.stdout
 
