@@ -38,7 +38,7 @@ int eimp_store_read(void *store, uint32_t offset, void *buffer, uint32_t count) 
 
 int eimp_store_begin(eimp_store *store, uint32_t size) {
     const eimp_store_config *config = store->config;
-    eimp_record header;
+    eimp_flash_record header;
     uint32_t i;
     int status;
 
@@ -68,7 +68,7 @@ int eimp_store_begin(eimp_store *store, uint32_t size) {
     header.field[0] = eimp_flash_slot_bytes(config);
     header.field[1] = store->erases[store->target];
     header.field[2] = store->erases[1u - store->target];
-    status = eimp_flash_write_record(store, eimp_flash_header_at(config, store->target), EIMP_MAGIC_HEADER, &header);
+    status = eimp_flash_write_record(store, eimp_flash_header_at(config, store->target), EIMP_FLASH_HEADER, &header);
     if (status != EIMP_OK) {
         return status;
     }
@@ -141,23 +141,24 @@ int eimp_store_pending_read(void *store, uint32_t offset, void *buffer, uint32_t
 /* Program the record and read all three parts back: from here on a mount finds the new snapshot. */
 static int write_commit(eimp_store *store) {
     const eimp_store_config *config = store->config;
+    uint32_t header_at = eimp_flash_header_at(config, store->target);
     uint32_t commit_at = eimp_flash_commit_at(config, store->target);
-    eimp_record record;
-    eimp_record commit;
+    eimp_flash_record record;
+    eimp_flash_record commit;
     int status;
 
     commit.field[0] = store->sequence + 1u;
     commit.field[1] = store->pending_size;
     commit.field[2] = store->pending_crc;
-    status = eimp_flash_read_record(store, eimp_flash_header_at(config, store->target), EIMP_MAGIC_HEADER, &record);
+    status = eimp_flash_read_record(store, header_at, EIMP_FLASH_HEADER, &record);
     if (status == EIMP_OK) {
         status = eimp_flash_check_payload(store, store->target, store->pending_size, store->pending_crc);
     }
     if (status == EIMP_OK) {
-        status = eimp_flash_write_record(store, commit_at, EIMP_MAGIC_COMMIT, &commit);
+        status = eimp_flash_write_record(store, commit_at, EIMP_FLASH_COMMIT, &commit);
     }
     if (status == EIMP_OK) {
-        status = eimp_flash_read_record(store, commit_at, EIMP_MAGIC_COMMIT, &record);
+        status = eimp_flash_read_record(store, commit_at, EIMP_FLASH_COMMIT, &record);
     }
     return status == EIMP_OK ? EIMP_OK : EIMP_E_STORAGE;
 }

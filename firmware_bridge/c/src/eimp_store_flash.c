@@ -32,7 +32,7 @@ uint32_t eimp_flash_commit_at(const eimp_store_config *config, uint32_t slot) {
 }
 
 uint32_t eimp_flash_wear_at(const eimp_store_config *config, uint32_t slot, uint32_t index) {
-    return eimp_flash_header_at(config, slot + 1u) - (EIMP_WEAR_RECORDS - index) * record_space(config);
+    return eimp_flash_header_at(config, slot + 1u) - (EIMP_FLASH_WEAR_RECORDS - index) * record_space(config);
 }
 
 uint32_t eimp_flash_whole_units(const eimp_store_config *config, uint32_t bytes) {
@@ -55,7 +55,7 @@ uint32_t eimp_store_capacity(const eimp_store_config *config) {
     if (config->erase_value != 0xFFu && config->erase_value != 0x00u) {
         return 0;
     }
-    records = (2u + EIMP_WEAR_RECORDS) * record_space(config);
+    records = (2u + EIMP_FLASH_WEAR_RECORDS) * record_space(config);
     return eimp_flash_slot_bytes(config) > records ? eimp_flash_slot_bytes(config) - records : 0;
 }
 
@@ -84,7 +84,7 @@ static int check_filled(const eimp_store *store, uint32_t begin, uint32_t end, u
     return EIMP_OK;
 }
 
-int eimp_flash_read_record(eimp_store *store, uint32_t offset, uint32_t magic, eimp_record *record) {
+int eimp_flash_read_record(eimp_store *store, uint32_t offset, uint32_t magic, eimp_flash_record *record) {
     uint8_t *bytes = (uint8_t *)store->buffer;
     int status = eimp_flash_read(store->config, offset, bytes, record_space(store->config));
     uint32_t i;
@@ -98,10 +98,10 @@ int eimp_flash_read_record(eimp_store *store, uint32_t offset, uint32_t magic, e
     for (i = 0; i < 3; i++) {
         record->field[i] = get_u32(bytes + 4u + 4u * i);
     }
-    return check_filled(store, EIMP_RECORD_BYTES, record_space(store->config), EIMP_RECORD_FILL);
+    return check_filled(store, EIMP_FLASH_RECORD_BYTES, record_space(store->config), EIMP_FLASH_RECORD_FILL);
 }
 
-int eimp_flash_write_record(eimp_store *store, uint32_t offset, uint32_t magic, const eimp_record *record) {
+int eimp_flash_write_record(eimp_store *store, uint32_t offset, uint32_t magic, const eimp_flash_record *record) {
     uint8_t *bytes = (uint8_t *)store->buffer;
     uint32_t i;
 
@@ -110,8 +110,8 @@ int eimp_flash_write_record(eimp_store *store, uint32_t offset, uint32_t magic, 
         put_u32(bytes + 4u + 4u * i, record->field[i]);
     }
     put_u32(bytes + 16, eimp_crc32(0, bytes, 16));
-    for (i = EIMP_RECORD_BYTES; i < record_space(store->config); i++) {
-        bytes[i] = EIMP_RECORD_FILL;
+    for (i = EIMP_FLASH_RECORD_BYTES; i < record_space(store->config); i++) {
+        bytes[i] = EIMP_FLASH_RECORD_FILL;
     }
     return eimp_flash_program(store, offset, record_space(store->config));
 }

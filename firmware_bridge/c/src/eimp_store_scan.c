@@ -2,12 +2,12 @@
 
 /* How many erases each wear record announces, in the order of use: exact while a snapshot is replaced within four
  * attempts, and 344 attempts in all before none is left. */
-static const uint16_t announced[EIMP_WEAR_RECORDS] = {1, 1, 1, 1, 4, 16, 64, 256};
+static const uint16_t announced[EIMP_FLASH_WEAR_RECORDS] = {1, 1, 1, 1, 4, 16, 64, 256};
 
 /* What one slot says about itself. */
 typedef struct slot_view {
-    eimp_record header;
-    eimp_record commit;
+    eimp_flash_record header;
+    eimp_flash_record commit;
     uint8_t has_header;
     uint8_t has_commit; /* never without a header */
 } slot_view;
@@ -18,13 +18,13 @@ static uint32_t add_saturated(uint32_t a, uint32_t b) {
 
 static int view_slot(eimp_store *store, uint32_t slot, slot_view *view) {
     const eimp_store_config *config = store->config;
-    int status = eimp_flash_read_record(store, eimp_flash_header_at(config, slot), EIMP_MAGIC_HEADER, &view->header);
+    int status = eimp_flash_read_record(store, eimp_flash_header_at(config, slot), EIMP_FLASH_HEADER, &view->header);
 
     view->has_header = 0;
     view->has_commit = 0;
     if (status == EIMP_OK && view->header.field[0] == eimp_flash_slot_bytes(config)) {
         view->has_header = 1;
-        status = eimp_flash_read_record(store, eimp_flash_commit_at(config, slot), EIMP_MAGIC_COMMIT, &view->commit);
+        status = eimp_flash_read_record(store, eimp_flash_commit_at(config, slot), EIMP_FLASH_COMMIT, &view->commit);
         if (status == EIMP_OK && view->commit.field[1] > 0 && view->commit.field[1] <= eimp_store_capacity(config)) {
             view->has_commit = 1;
         }
@@ -34,20 +34,20 @@ static int view_slot(eimp_store *store, uint32_t slot, slot_view *view) {
 
 /* Highest count that the wear records of `slot` allow its neighbour, and the first record that is still erased. */
 static int read_wear(eimp_store *store, uint32_t slot, uint32_t *allowed, uint32_t *free_index) {
-    eimp_record record;
+    eimp_flash_record record;
     uint32_t offset;
     uint32_t i;
     int status;
 
     *allowed = 0;
-    for (i = 0; i < EIMP_WEAR_RECORDS; i++) {
+    for (i = 0; i < EIMP_FLASH_WEAR_RECORDS; i++) {
         offset = eimp_flash_wear_at(store->config, slot, i);
         status = eimp_flash_check_blank(store, offset);
         if (status == EIMP_OK) {
             break;
         }
         if (status == EIMP_E_CORRUPT) {
-            status = eimp_flash_read_record(store, offset, EIMP_MAGIC_WEAR, &record);
+            status = eimp_flash_read_record(store, offset, EIMP_FLASH_WEAR, &record);
         }
         if (status == EIMP_E_STORAGE) {
             return status;
@@ -135,7 +135,7 @@ int eimp_flash_scan(eimp_store *store) {
         store->sequence = 0;
         store->size = 0;
     }
-    /* Without a snapshot the slot whose counter is gone is written first: its neighbour's header still counts for it. */
+    /* Without a snapshot the slot whose counter is gone is written first: its neighbour still counts for it. */
     if (status == EIMP_OK) {
         store->target = (uint8_t)(1u - slot);
     } else if (views[0].has_header != views[1].has_header) {
@@ -147,7 +147,7 @@ int eimp_flash_scan(eimp_store *store) {
 }
 
 int eimp_flash_announce_erase(eimp_store *store) {
-    eimp_record record = {{0, 0, 0}};
+    eimp_flash_record record = {{0, 0, 0}};
     uint32_t slot = store->target;
     uint32_t allowed;
     uint32_t index;
@@ -157,10 +157,10 @@ int eimp_flash_announce_erase(eimp_store *store) {
         return EIMP_OK;
     }
     status = read_wear(store, store->current, &allowed, &index);
-    if (status != EIMP_OK || index == EIMP_WEAR_RECORDS || store->erases[slot] < allowed) {
+    if (status != EIMP_OK || index == EIMP_FLASH_WEAR_RECORDS || store->erases[slot] < allowed) {
         return status;
     }
     record.field[0] = add_saturated(store->erases[slot], announced[index]);
-    return eimp_flash_write_record(store, eimp_flash_wear_at(store->config, store->current, index), EIMP_MAGIC_WEAR,
+    return eimp_flash_write_record(store, eimp_flash_wear_at(store->config, store->current, index), EIMP_FLASH_WEAR,
                                    &record);
 }

@@ -2,7 +2,7 @@
  *
  *     store_sweep PROGRAM_BYTES ERASE_VALUE SECTOR_BYTES SECTORS_PER_SLOT SNAPSHOT_BYTES ECC CUTS
  *
- * Prints one line of JSON. Whatever breaks the store's promise ends it with 1 and says what, where and in which state. */
+ * Prints one line of JSON. Whatever breaks the store's promise ends it with 1 and says what, where, in which state. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,7 +227,8 @@ static void flip_every_bit(sweep *all, const flash_sim *image, const eimp_store 
     sim.config.context = &sim;
     for (at = 0; at < sim.total_bytes; at++) {
         in_slot = at - base;
-        matters = at >= base && (in_slot < space + payload || (in_slot >= end - 9u * space && in_slot < end - 8u * space));
+        matters = at >= base && (in_slot < space + payload ||
+                                 (in_slot >= end - 9u * space && in_slot < end - 8u * space));
         for (bit = 0; bit < 8; bit++) {
             snprintf(all->where, sizeof all->where, "bit %u of byte %u flipped", bit, at);
             sim.bytes[at] ^= (uint8_t)(1u << bit);
