@@ -34,7 +34,7 @@ bench: $(VENV)/all-installed ## Measure on this machine and rewrite the tables
 clean: ## Remove what make made, .venv included
 	rm -rf $(VENV) build dist demo-report .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf *.egg-info
+	rm -rf *.egg-info edge_imprint/head/_native*.so
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -43,13 +43,16 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "no venv: install it (Debian: apt install python3-venv)" >&2; exit 2; }
 
+# What an installation is made from. The C library is compiled when installing; without a compiler numpy does its work.
+SOURCES := pyproject.toml setup.py constraints.txt $(wildcard firmware_bridge/c/src/*.[ch]) edge_imprint/head/_nativemodule.c
+
 # A stamp says which extras are in the .venv, so that a second `make` installs nothing.
-$(VENV)/demo-installed: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/demo-installed: $(SOURCES) | $(BIN)/python
 	@echo "Installing edge-imprint and what its demo needs (a minute or so)"
 	@$(PIP) --editable ".[demo]"
 	@touch $@
 
-$(VENV)/all-installed: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/all-installed: $(SOURCES) | $(BIN)/python
 	@echo "Installing edge-imprint with every extra (a few minutes: it includes torch for the export tests)"
 	@$(PIP) --editable ".[all]"
 	@touch $(VENV)/demo-installed $@

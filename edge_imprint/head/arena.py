@@ -34,10 +34,10 @@ def square_of(values: Int64, shift: int) -> int:
 class Arena:
     """Typed views into one buffer of exactly `layout.budget` bytes, allocated once."""
 
-    def __init__(self, layout: Layout) -> None:
-        """Allocate the buffer, zeroed."""
+    def __init__(self, layout: Layout, buffer: NDArray[np.uint8] | None = None) -> None:
+        """Look at a buffer, or allocate one, zeroed."""
         self.layout = layout
-        self.buffer: NDArray[np.uint8] = np.zeros(layout.budget, np.uint8)
+        self.buffer: NDArray[np.uint8] = np.zeros(layout.budget, np.uint8) if buffer is None else buffer
         self._bytes = self.buffer.data
         step, most, dim = layout.slot_bytes, layout.pool_bytes // layout.slot_bytes, layout.dim
 

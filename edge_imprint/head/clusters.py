@@ -70,9 +70,9 @@ def nearest(arena: Arena, centres: Int64, point: Point) -> tuple[int, int]:
 
 
 def _ward(distance: int, count: int, other: int) -> int:
-    """Cost of joining two groups whose centres are so far apart (squared): d n m / (n + m)."""
+    """Cost of joining two groups whose centres are so far apart (squared): d n m / (n + m), below `_COST_MAX`."""
     n, m = min(count, COUNT_CAP), min(other, COUNT_CAP)
-    return distance * n * m // (n + m)
+    return min(distance * n * m // (n + m), _COST_MAX - 1)
 
 
 def closest_pair(arena: Arena, centres: Int64) -> tuple[int, int, int]:

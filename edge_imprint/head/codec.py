@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_imprint.errors import BudgetError, EdgeImprintError, SnapshotCorruptError, ValueRangeError
-from edge_imprint.head.arena import N_SLOTS, OWN_VARIANCE, Arena, square_of
+from edge_imprint.head.arena import N_SLOTS, OWN_VARIANCE, Arena
 from edge_imprint.head.fixed import ROW_MAX, SHIFT_MAX, join
 from edge_imprint.head.labels import LABEL_FIELD_BYTES, decode_label, encode_label
 
@@ -100,11 +100,7 @@ def head_from(kind: type[ImprintHead], parts: Mapping[str, bytes]) -> ImprintHea
         raise SnapshotCorruptError(f"the snapshot's budget is impossible: {error}") from error
     except EdgeImprintError as error:
         raise SnapshotCorruptError(f"the snapshot holds what no head writes: {error}") from error
-    arena.close_journal()
-    for slot in range(n_slots):
-        values = join(arena.high[slot], arena.low[slot])
-        arena.square[slot] = square_of(values, int(arena.shift[slot]))
-    arena.stale = set(range(n_classes))
+    head._engine.loaded()
     return head
 
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_imprint import snapshot
 from edge_imprint.errors import CapacityError, NotTaughtError, ShapeError, UnknownLabelError
-from edge_imprint.head import codec, fixed, learning, merging, reject, scoring
-from edge_imprint.head.arena import Arena
+from edge_imprint.head import codec, fixed, merging
 from edge_imprint.head.budget import RECORD_BYTES, Layout, parse_budget
+from edge_imprint.head.engine import make_engine
 from edge_imprint.head.labels import Label, check_label, check_labels, label_array
 from edge_imprint.head.options import check_options, false_accept_ppm
+from edge_imprint.head.scoring import ONE_Q23
+
+
+class Thresholds(NamedTuple):
+    """Cosines: at least `known` is known, below `unknown` is unknown, between the two is uncertain."""
+
+    known: float
+    unknown: float
 
 
 class ImprintHead:
@@ -57,10 +65,11 @@ class ImprintHead:
     ) -> None:
         self._options = check_options(method, max_proxies, shrinkage)
         self._false_accept_ppm = false_accept_ppm(false_accept_rate)
-        self._arena = Arena(Layout(dim, parse_budget(budget), undo))
+        self._engine = make_engine(Layout(dim, parse_budget(budget), undo), self._options)
+        self._arena = self._engine.arena
         self._labels: list[Label] = []
         self._index: dict[Label, int] = {}
-        self._thresholds: reject.Thresholds | None = None
+        self._limits_q23: tuple[int, int] | None = None
         self._limits_stale = True
         self.backbone: str | None = None
 
@@ -128,16 +137,19 @@ class ImprintHead:
             LabelError: an invalid label, or not one for each shot.
             CapacityError: a new class does not fit. In every case the head is unchanged.
         """
-        e16 = fixed.quantize(fixed.check_embeddings(X, self.dim))
+        e16 = self._engine.quantize(fixed.check_embeddings(X, self.dim))
         labels = check_labels(y, len(e16))
         self._check_capacity(labels)
-        for row, label in zip(e16, labels, strict=True):
-            index = self._index.get(label)
-            if index is None:
-                self._add_label(label)
-            learning.learn(self._arena, index, label, fixed.shot(row), self._options)
+        self._engine.learn(e16, self._places(labels), labels)
         self._limits_stale = True
         return self
+
+    def _places(self, labels: list[Label]) -> list[int]:
+        """Class numbers of labels; new ones are entered as they come."""
+        for label in labels:
+            if label not in self._index:
+                self._add_label(label)
+        return [self._index[label] for label in labels]
 
     def _add_label(self, label: Label) -> None:
         self._index[label] = len(self._labels)
@@ -165,11 +177,11 @@ class ImprintHead:
         """
         if not self._arena.layout.undo:
             raise NotTaughtError("this head's budget has no room for undo. Make it with undo=True, or forget the class")
-        if not self._arena.can_undo:
+        if not self._engine.can_undo:
             raise NotTaughtError(
                 "undo takes back one shot, directly after it was learnt; there is none. Use forget to remove a class"
             )
-        self._arena.roll_back()
+        self._engine.undo()
         self._drop_labels(slice(self._arena.n_classes, None))
         self._limits_stale = True
 
@@ -184,7 +196,7 @@ class ImprintHead:
             known = ", ".join(map(repr, self._labels[:10])) or "none"
             raise UnknownLabelError(f"forget needs a class that was taught; got {label!r}, known: {known}")
         index = self._index[label]
-        self._arena.remove_class(index)
+        self._engine.forget(index)
         self._drop_labels(slice(index, index + 1))
         self._limits_stale = True
 
@@ -202,15 +214,9 @@ class ImprintHead:
             raise ShapeError(f"heads to merge need one dim; got {self.dim} and {other.dim}")
         merging.check_backbones(self.backbone, other.backbone)
         self._check_capacity(other._labels)
-        if other is self:
-            other = codec.head_from(type(self), codec.sections(self, self.backbone))
-        for source, label in enumerate(list(other._labels)):
-            index = self._index.get(label)
-            if index is None:
-                self._add_label(label)
-            merging.merge_class(self._arena, index, label, other._arena, source, self._options)
-        merging.pool_own(self._arena, other._arena)
-        self._arena.close_journal()
+        if other is self or type(other._engine) is not type(self._engine):
+            other = codec.head_from(type(self), codec.sections(other, other.backbone))
+        self._engine.merge(other._engine, self._places(other._labels), other._labels)
         self.backbone = self.backbone or other.backbone
         self._limits_stale = True
         return self
@@ -219,10 +225,9 @@ class ImprintHead:
         if not self._labels:
             raise NotTaughtError("the head must know at least one class; it knows none. Call partial_fit first")
 
-    def _queries(self, X: ArrayLike) -> fixed.Int8:
+    def _quantized(self, X: ArrayLike) -> Any:
         self._check_taught()
-        scoring.refresh(self._arena, self._options.shrinkage)
-        return fixed.queries(fixed.quantize(fixed.check_embeddings(X, self.dim)))
+        return self._engine.quantize(fixed.check_embeddings(X, self.dim))
 
     def predict(self, X: ArrayLike, reject: bool = False) -> NDArray[Any]:
         """The best class of each embedding.
@@ -238,10 +243,7 @@ class ImprintHead:
             NotTaughtError: no class was taught yet.
             ShapeError, ValueRangeError: as in `partial_fit`.
         """
-        queries = self._queries(X)
-        if len(queries) == 1 and not reject:
-            return label_array([self._labels[scoring.best_class(self._arena, queries[0])]])
-        best, cosines = scoring.best_classes(self._arena, queries)
+        best, cosines = self._engine.best(self._quantized(X))
         labels = [self._labels[i] for i in best.tolist()]
         if not reject:
             return label_array(labels)
@@ -252,21 +254,26 @@ class ImprintHead:
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
         """Cosine of each embedding with each class's best proxy: (n, n_classes) float32 in [-1, 1]."""
-        return scoring.class_cosines(self._arena, self._queries(X))
+        return self._engine.cosines(self._quantized(X))
 
-    def thresholds(self) -> reject.Thresholds | None:
-        """Cosines from which a prediction is known and below which unknown; None before two classes are taught."""
+    def _limits(self) -> tuple[int, int] | None:
         if self._limits_stale:
-            self._thresholds = reject.thresholds(self._arena, self.false_accept_rate)
+            self._limits_q23 = self._engine.thresholds_q23(self._false_accept_ppm)
             self._limits_stale = False
-        return self._thresholds
+        return self._limits_q23
 
-    def _verdicts(self, scores: NDArray[np.float32]) -> NDArray[np.str_]:
-        limits = self.thresholds()
+    def thresholds(self) -> Thresholds | None:
+        """Cosines from which a prediction is known and below which unknown; None before two classes are taught."""
+        limits = self._limits()
+        return Thresholds(*(limit / ONE_Q23 for limit in limits)) if limits else None
+
+    def _verdicts(self, cosines_q23: NDArray[np.int64]) -> NDArray[np.str_]:
+        limits = self._limits()
         if limits is None:
-            return np.full(scores.shape, "uncertain", dtype="<U9")
-        below = np.where(scores < limits.unknown, "unknown", "uncertain")
-        return np.where(scores >= limits.known, "known", below)
+            return np.full(cosines_q23.shape, "uncertain", dtype="<U9")
+        known, unknown = limits
+        below = np.where(cosines_q23 < unknown, "unknown", "uncertain")
+        return np.where(cosines_q23 >= known, "known", below)
 
     def verdicts(self, X: ArrayLike) -> NDArray[np.str_]:
         """What to make of each prediction: (n,) of "known", "uncertain" or "unknown".
@@ -275,7 +282,7 @@ class ImprintHead:
         the scores of never-shown and of taught things it is "unknown". With a single class there is nothing to compare
         with, and everything is "uncertain".
         """
-        return self._verdicts(scoring.best_classes(self._arena, self._queries(X))[1])
+        return self._verdicts(self._engine.best(self._quantized(X))[1])
 
     def memory(self) -> dict[str, int]:
         """Bytes by purpose; they add up to `budget`."""

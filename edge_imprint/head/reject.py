@@ -7,24 +7,18 @@ few classes their mean is known badly: the threshold is the upper end of a predi
 
 from __future__ import annotations
 
-from math import sqrt
+import functools
+from math import isqrt
 from statistics import NormalDist
-from typing import NamedTuple
-
-import numpy as np
 
 from edge_imprint.head import fixed
 from edge_imprint.head.arena import OWN_COUNT, OWN_MEAN, OWN_VARIANCE, Arena
+from edge_imprint.head.scoring import ONE_Q23
 
 WINDOW = 32
-_Q15 = float(1 << 15)
-
-
-class Thresholds(NamedTuple):
-    """Cosines: at least `known` is known, below `unknown` is unknown, between the two is uncertain."""
-
-    known: float
-    unknown: float
+_Q, _Z = 30, 20
+_OCTAVES, _PARTS = 10, 8
+_LEAST_SPREAD = 107_374  # 1e-4
 
 
 def update(count: int, mean: int, variance: int, cosine_q15: int, window: int = WINDOW) -> tuple[int, int, int]:
@@ -59,43 +53,96 @@ def observe_other(arena: Arena, index: int, cosine_q15: int) -> None:
     arena.other_count[index], arena.other_mean[index], arena.other_variance[index] = count, mean, variance
 
 
-def student_t(p: float, dof: float) -> float:
-    """Quantile of Student's t, expanded around the normal (Cornish and Fisher): good to 2 % for p <= 0.99, dof >= 3."""
-    z = NormalDist().inv_cdf(p)
-    return (
-        z
-        + (z**3 + z) / (4 * dof)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * dof**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * dof**3)
-    )
+@functools.cache
+def normal_quantiles() -> list[int]:
+    """Normal quantile z(1 - u) times 2^14 for u = 1/2, then 15/16, 14/16 to 8/16 of it, eight to each of ten octaves.
+
+    The C library has the same 81 numbers as a table.
+    """
+    tails = [(16 - part) / (32 << octave) for octave in range(_OCTAVES) for part in range(_PARTS)]
+    tails.append(0.5 / (1 << _OCTAVES))
+    return [round(NormalDist().inv_cdf(1 - u) * (1 << 14)) for u in tails]
 
 
-def thresholds(arena: Arena, false_accept_rate: float) -> Thresholds | None:
-    """The head's thresholds now, or None while fewer than two classes have been seen side by side."""
+def upper_tail(classes: int, rate_ppm: int) -> int:
+    """1 - (1 - rate)^((C - 1) / C), times 2^30: the share of one class that may pass so that of C classes `rate` does.
+
+    -ln(1 - rate) = 2 artanh(rate / (2 - rate)); both series stop where a term is 0.
+    """
+    y = (rate_ppm << _Q) // (2_000_000 - rate_ppm)
+    square, power, logarithm, odd = (y * y) >> _Q, y, 0, 1
+    while power:
+        logarithm += power // odd
+        power, odd = (power * square) >> _Q, odd + 2
+    x = 2 * logarithm * (classes - 1) // classes
+    tail, term, n = 0, x, 1
+    while term:
+        tail += term if n % 2 else -term
+        n += 1
+        term = ((term * x) >> _Q) // n
+    return tail
+
+
+def normal_quantile(tail: int) -> int:
+    """Normal quantile z(1 - u) times 2^20 for u = `tail` / 2^30, 2^-11 < u <= 1/2, between table entries linear in u.
+
+    Off by at most 0.0008.
+    """
+    tail = min(tail, (1 << (_Q - 1)) - 1)
+    bits = tail.bit_length()
+    width = bits - 4
+    place = (_Q - 1 - bits) * _PARTS + 16 - (tail >> width)
+    table = normal_quantiles()
+    below, above = table[place - 1], table[place]
+    rest = tail & ((1 << width) - 1)
+    return (above << 6) - ((((above - below) << 6) * rest) >> width)
+
+
+def student_t(z: int, inverse_dof: int) -> int:
+    """Quantile of Student's t times 2^20, from the normal one `z` and 2^30 / dof, expanded (Cornish and Fisher).
+
+    Good to 2 % for probabilities up to 0.99 and dof >= 3.
+    """
+    z2 = (z * z) >> _Z
+    z3 = (z2 * z) >> _Z
+    z5 = (z3 * z2) >> _Z
+    z7 = (z5 * z2) >> _Z
+    first, second = (z3 + z) // 4, (5 * z5 + 16 * z3 + 3 * z) // 96
+    third = (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) // 384
+    second += (third * inverse_dof) >> _Q
+    first += (second * inverse_dof) >> _Q
+    return z + ((first * inverse_dof) >> _Q)
+
+
+def thresholds_q23(arena: Arena, false_accept_ppm: int) -> tuple[int, int] | None:
+    """Cosines times 2^23 from which a prediction is known and below which it is unknown.
+
+    Whole numbers throughout, so that a microcontroller draws the same line: variances times 2^30, means times 2^23.
+    None while fewer than two classes have been seen side by side.
+    """
     classes = arena.n_classes
-    seen = arena.other_count[:classes] > 0
-    groups = int(seen.sum())
+    fields = (field[:classes].tolist() for field in (arena.other_count, arena.other_mean, arena.other_variance))
+    rows = [row for row in zip(*fields, strict=True) if row[0]]
+    groups = len(rows)
     if classes < 2 or groups < 1:
         return None
-    count = arena.other_count[:classes][seen].astype(np.float64)
-    mean = arena.other_mean[:classes][seen] / (_Q15 * 256)
-    variance = arena.other_variance[:classes][seen] / (_Q15 * _Q15)
-    total = float(count.sum())
-    within_dof = max(total - groups, 0.0)
-    within = float((count * variance).sum()) / within_dof if within_dof else 0.0
-    spread = float(mean.var(ddof=1)) if groups > 1 else 0.0
-    between = max(spread - within * float((1 / count).mean()), 0.0)
+    total = sum(count for count, _, _ in rows)
+    centre = sum(mean for _, mean, _ in rows) // groups
+    inverse_count = sum((1 << 16) // count for count, _, _ in rows) // groups
+    within_dof = total - groups
+    within = sum(count * variance for count, _, variance in rows) // within_dof if within_dof else 0
+    spread = sum(((mean - centre) ** 2) >> 8 for _, mean, _ in rows) // max(groups - 1, 1) >> 8
+    between = max(spread - ((within * inverse_count) >> 16), 0)
     # Few classes say little about how classes differ: one more, of a size that fades as classes come, is assumed.
-    prior = within / groups if within_dof else max(spread, 1e-4)
-    between_dof = groups
-    between = (prior + (groups - 1) * between) / between_dof
-    variance_all = within + between
-    share = between / variance_all if variance_all else 1.0
-    dof = 1 / (share**2 / between_dof + (1 - share) ** 2 / max(within_dof, 1.0))
+    prior = within // groups if within_dof else max(spread, _LEAST_SPREAD)
+    between = (prior + (groups - 1) * between) // groups
+    share = (between << 24) // (within + between) if within + between else 1 << 24
+    rest = (1 << 24) - share
+    inverse_dof = ((share * share) >> 18) // groups + ((rest * rest) >> 18) // max(within_dof, 1)
     # A never-shown picture meets all classes, a shot of one class met one fewer.
-    p = (1 - false_accept_rate) ** ((classes - 1) / classes)
-    half = student_t(p, max(dof, 2.0)) * sqrt(between * (1 + 1 / groups) + within * (1 + 1 / total))
-    known = float(mean.mean()) + half
-    own = int(arena.header[OWN_MEAN]) / (_Q15 * 256) if arena.header[OWN_COUNT] else known
-    middle = (float(mean.mean()) + own) / 2
-    return Thresholds(min(known, 1.0), min(known, middle, 1.0))
+    z = normal_quantile(upper_tail(classes, false_accept_ppm))
+    spread_of_next = between + between // groups + within + within // total
+    half = (student_t(z, min(inverse_dof, 1 << (_Q - 1))) * isqrt(spread_of_next << 26)) >> 25
+    own = int(arena.header[OWN_MEAN]) if arena.header[OWN_COUNT] else centre + half
+    known = min(centre + half, ONE_Q23)
+    return known, min(known, (centre + own) >> 1)

@@ -67,7 +67,7 @@ def test_coefficients_give_the_cosine_of_the_shrunk_proxy(taught):
     arena = taught._arena
     rng = np.random.default_rng(2)
     queries = fixed.queries(fixed.quantize(rng.normal(size=(50, 64)).astype(np.float32)))
-    scoring.refresh(arena, taught.shrinkage)
+    taught._engine.refresh()
     found = np.array([scoring.slot_scores(arena, q) for q in queries]) / 2.0**28
     found /= np.linalg.norm(queries.astype(np.float64), axis=1)[:, None]
     # n_j and kappa enter with 12 bits, so that their ratio, and with it the angle, is off by at most 2^-11.

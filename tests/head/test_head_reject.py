@@ -117,7 +117,56 @@ def test_a_rate_out_of_range_is_refused(rate):
 @pytest.mark.parametrize("dof", [3, 4, 5, 7.5, 10, 20, 50, 1000])
 @pytest.mark.parametrize("p", [0.5, 0.6, 0.75, 0.9, 0.95, 0.975, 0.99])
 def test_student_t_agrees_with_scipy_within_two_percent(p, dof):
-    assert reject.student_t(p, dof) == pytest.approx(stats.t.ppf(p, dof), rel=0.02, abs=1e-9)
+    z = reject.normal_quantile(round((1 - p) * (1 << 30)))
+    found = reject.student_t(z, round((1 << 30) / dof)) / (1 << 20)
+    assert found == pytest.approx(stats.t.ppf(p, dof), rel=0.02, abs=1e-6)
+
+
+def test_normal_quantiles_between_table_entries_are_off_by_less_than_a_thousandth():
+    tails = np.geomspace(0.0005, 0.5, 500)
+    found = [reject.normal_quantile(int(u * (1 << 30))) / (1 << 20) for u in tails]
+    assert np.abs(np.array(found) - stats.norm.isf(tails)).max() < 0.0008
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.02, 0.05, 0.31, 0.5])
+@pytest.mark.parametrize("classes", [2, 3, 10, 1000, 65535])
+def test_the_tail_of_one_class_follows_from_that_of_all(classes, rate):
+    exact = 1 - (1 - rate) ** ((classes - 1) / classes)
+    assert reject.upper_tail(classes, round(rate * 1e6)) / (1 << 30) == pytest.approx(exact, abs=1e-7)
+
+
+def float_thresholds(head: ImprintHead) -> tuple[float, float]:
+    """The prediction interval in double precision, with scipy's quantiles."""
+    arena, classes = head._arena, len(head.classes_)
+    records = zip(arena.other_count[:classes].tolist(), arena.other_mean[:classes].tolist(), strict=True)
+    seen = arena.other_count[:classes] > 0
+    count = arena.other_count[:classes][seen].astype(float)
+    mean = np.array([m for n, m in records if n]) / (1 << 23)
+    variance = arena.other_variance[:classes][seen] / (1 << 30)
+    groups, total = len(count), count.sum()
+    dof_within = total - groups
+    within = (count * variance).sum() / dof_within if dof_within else 0.0
+    spread = mean.var(ddof=1) if groups > 1 else 0.0
+    between = max(spread - within * (1 / count).mean(), 0.0)
+    prior = within / groups if dof_within else max(spread, 1e-4)
+    between = (prior + (groups - 1) * between) / groups
+    share = between / (within + between)
+    dof = max(1 / (share**2 / groups + (1 - share) ** 2 / max(dof_within, 1.0)), 2.0)
+    z = stats.norm.isf(1 - (1 - head.false_accept_rate) ** ((classes - 1) / classes))
+    terms = [(z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384]
+    t = z + sum(term / dof**power for power, term in enumerate(terms, 1))
+    known = mean.mean() + t * np.sqrt(between * (1 + 1 / groups) + within * (1 + 1 / total))
+    own = arena.header[4] / (1 << 23) if arena.header[3] else known
+    return min(known, 1.0), min(known, (mean.mean() + own) / 2, 1.0)
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.05, 0.5])
+@pytest.mark.parametrize("shots", [2, 3, 8, 50, 300])
+def test_thresholds_in_whole_numbers_follow_those_in_double_precision(shots, rate):
+    x, y = digits()
+    rows = np.random.default_rng(shots).permutation(len(x))[:shots]
+    head = ImprintHead(64, "16KB", false_accept_rate=rate).partial_fit(x[rows], y[rows])
+    assert head.thresholds() == pytest.approx(float_thresholds(head), abs=2e-3)
 
 
 @pytest.mark.parametrize("window", [32, 128])

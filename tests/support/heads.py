@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_imprint import ImprintHead, snapshot
-from edge_imprint.head import codec, fixed, scoring
+from edge_imprint.head import codec, fixed
 from edge_imprint.head.budget import HEADER_BYTES, RECORD_BYTES, Layout
 
 Floats = NDArray[np.float64]
@@ -32,7 +32,7 @@ def reload(head: ImprintHead) -> ImprintHead:
 def used_bytes(head: ImprintHead) -> bytes:
     """Header, slots and class records in use, derived coefficients brought up to date; without the journal."""
     arena = head._arena
-    scoring.refresh(arena, head.shrinkage)
+    head._engine.refresh()
     slots = arena.buffer[HEADER_BYTES:][: arena.n_slots * arena.layout.slot_bytes]
     end = head.budget - arena.layout.journal_bytes
     records = arena.buffer[end - arena.n_classes * RECORD_BYTES : end]
