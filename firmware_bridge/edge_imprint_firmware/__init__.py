@@ -11,7 +11,7 @@ __all__ = ["Device"]
 
 
 def __getattr__(name: str) -> Any:
-    """`Device` needs pyserial and cobs; writing a firmware project does not, so they are loaded when it is asked for."""
+    """`Device` needs pyserial and cobs, writing a firmware project does not: loaded when asked for."""
     if name != "Device":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

@@ -32,7 +32,7 @@ def encode(frame: Frame) -> bytes:
 
     Example:
         >>> encode(Frame(command=8, sequence=1, status=0, payload=b"")).hex(" ")
-        '00 03 08 01 01 05 14 9a b7 0d 00'
+        '00 03 08 01 01 05 c4 9d 32 e5 00'
     """
     body = _HEADER.pack(*frame[:3]) + frame.payload
     encoded: bytes = cobs.encode(body + _CRC.pack(zlib.crc32(body)))

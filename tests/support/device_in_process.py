@@ -8,6 +8,9 @@ from pathlib import Path
 
 import cbuild
 
+from edge_imprint_firmware.device import Device
+from edge_imprint_firmware.link import Link
+
 HARNESS = Path(__file__).resolve().parents[1] / "firmware" / "c" / "device_in_process.c"
 
 
@@ -131,3 +134,9 @@ class Line:
             elif what == 2:
                 out.append(byte ^ (1 << self._random.randrange(8)))
         return bytes(out)
+
+
+def connect(faults: float = 0.0, seed: int = 0, timeout_s: float = 10.0, **options: int) -> tuple[Device, Line]:
+    """A new device and a session with it."""
+    line = Line(CDevice(**options), faults, seed)
+    return Device(Link(line, timeout_s, line.clock)), line

@@ -97,9 +97,10 @@ int eimp_do_snapshot_commit(eimp_rpc *rpc, const uint8_t *request, uint32_t leng
     (void)length;
     (void)out;
     if (store == NULL) return EIMP_E_COMMAND;
-    if (eimp_store_pending_size(store) == 0) return EIMP_E_STATE;
+    const uint32_t size = eimp_store_pending_size(store);
+    if (size == 0 || eimp_store_received(store) != size) return EIMP_E_STATE;
     rpc->pending_known = 0; /* bytes that do not pass are not gone on with, but written anew */
-    int status = eimp_snapshot_check(rpc->config->head, eimp_store_pending_read, store, eimp_store_pending_size(store));
+    int status = eimp_snapshot_check(rpc->config->head, eimp_store_pending_read, store, size);
     if (status == EIMP_OK) status = eimp_store_commit(store, rpc->pending_crc);
     return status == EIMP_OK ? load(rpc) : status;
 }
