@@ -70,7 +70,7 @@ STATUS_TEXT: Final[dict[int, str]] = {
     Status.COMMAND: "the device does not know that command",
     Status.LENGTH: "the command's payload has the wrong length",
     Status.STATE: "the command does not fit what came before it",
-    Status.SESSION: "the device was restarted and waits for hello",
+    Status.SESSION: "the device was restarted, and what it had not stored is gone; open it again",
 }
 
 STATUS_ERROR: Final[dict[int, str]] = {
