@@ -32,6 +32,7 @@ SUITES = (
     "public_backbones",
     "export",
     "firmware",
+    "kernels",
 )
 
 
