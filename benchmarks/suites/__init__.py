@@ -31,6 +31,7 @@ SUITES = (
     "backbones",
     "public_backbones",
     "export",
+    "identity",
     "firmware",
     "kernels",
 )
