@@ -126,6 +126,7 @@ void device_receive(device *d, const uint8_t *bytes, size_t count) {
 /* Take what was sent: at most `most` bytes, of which it returns how many there are. */
 size_t device_take(device *d, uint8_t *out, size_t most) {
     const size_t count = d->sent_bytes < most ? d->sent_bytes : most;
+    if (count == 0) return 0;
     memcpy(out, d->sent, count);
     memmove(d->sent, d->sent + count, d->sent_bytes - count);
     d->sent_bytes -= count;
