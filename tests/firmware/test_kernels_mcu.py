@@ -67,17 +67,19 @@ def test_kernel_of_every_board_at_every_optimisation(name, optimisation, tmp_pat
 @pytest.mark.parametrize("name", firmware.LIMITS)
 @pytest.mark.parametrize("optimisation", firmware.OPTIMISATIONS)
 def test_instructions_per_multiply_accumulate_stay_below_the_promise(name, optimisation, tmp_path):
-    kernel, loop = firmware.measure(BOARDS[name], tmp_path, optimisation)
-    assert kernel <= firmware.LIMITS[name] * firmware.PRODUCTS
+    kernel, loop = firmware.measure(BOARDS[name], tmp_path, optimisation, firmware.MANY)
+    assert kernel <= firmware.LIMITS[name]
     assert kernel < loop
 
 
 @needs_boards
-@pytest.mark.parametrize(("name", "most"), [("microbit", 300), ("mps2-an386", 500), ("mps3-an547", 500)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("microbit", 320), ("mps2-an385", 400), ("mps2-an386", 500), ("mps3-an547", 500)]
+)
 def test_kernels_are_small(name, most, tmp_path):
     board = BOARDS[name]
     built = program.build(board, tmp_path / name, [*KERNELS, *firmware.PROGRAM], ("-Os", "-DDIM=256", "-DCOUNT=8"))
-    assert size_of(built, ("eimp_dots", "four_rows", "one_row")) <= most
+    assert size_of(built, ("eimp_dots", "four_rows", "two_rows", "one_row")) <= most
 
 
 def size_of(built: Path, names: tuple[str, ...]) -> int:

@@ -52,14 +52,18 @@ __attribute__((noinline)) static void four_rows(const int8_t *rows, size_t strid
     out[3] = sum_d;
 }
 
+#define EIMP_FOUR_COLUMNS_OF_ONE()                                                                                     \
+    __asm__ volatile("ldr %[even], [%[v]], #4\n\t"                                                                     \
+                     "ldr %[x], [%[row]], #4\n\t" EIMP_WIDEN_VECTOR EIMP_ADD_WORD("x", "sum")                          \
+                     : [v] "+r"(v), [row] "+r"(row), [sum] "+r"(sum), [even] "=&r"(even), [odd] "=&r"(odd),            \
+                       [x] "=&r"(x), [half] "=&r"(half))
+
 static int32_t one_row(const int8_t *row, const int8_t *v, const int8_t *end) {
     int32_t sum = 0;
     uint32_t even, odd, x, half;
     while (v != end) {
-        __asm__ volatile("ldr %[even], [%[v]], #4\n\t"
-                         "ldr %[x], [%[row]], #4\n\t" EIMP_WIDEN_VECTOR EIMP_ADD_WORD("x", "sum")
-                         : [v] "+r"(v), [row] "+r"(row), [sum] "+r"(sum), [even] "=&r"(even), [odd] "=&r"(odd),
-                           [x] "=&r"(x), [half] "=&r"(half));
+        EIMP_FOUR_COLUMNS_OF_ONE();
+        EIMP_FOUR_COLUMNS_OF_ONE();
     }
     return sum;
 }
