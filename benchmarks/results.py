@@ -27,8 +27,8 @@ class Measurement:
     """One number with its origin.
 
     `value` is the `summary` of `samples`; `spread` is the standard error for a mean (null for one sample)
-    and the two quartiles for a median. `kind` is how the number came about: everything of these suites is
-    measured.
+    and the two quartiles for a median. `kind` is how the number came about: `measured`, or `emulated`, an
+    emulator's count.
     """
 
     name: str
@@ -77,11 +77,12 @@ class Result:
         samples: Sequence[float],
         where: Mapping[str, Param],
         summary: Summary = "mean",
+        kind: str = "measured",
     ) -> Measurement:
-        """Summarise raw samples, measured where these parameters say, and keep both."""
+        """Summarise raw samples, measured or emulated where these parameters say, and keep both."""
         raw = [float(sample) for sample in samples]
         value, spread = summarise(raw, summary)
-        found = Measurement(name, dict(where), unit, summary, value, spread, raw)
+        found = Measurement(name, dict(where), unit, summary, value, spread, raw, kind)
         self.measurements.append(found)
         return found
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.context import Context
 from benchmarks.firmware import count, program
 from benchmarks.markdown import table
-from benchmarks.results import Measurement, Param, Result
+from benchmarks.results import Param, Result
 from edge_imprint_firmware.boards import BOARDS, Board
 
 DIM, MANY = 256, 32
@@ -49,10 +49,9 @@ def run(context: Context, result: Result) -> None:
             for optimisation in OPTIMISATIONS:
                 for rows in ROWS:
                     counts = measure(BOARDS[name], Path(folder), optimisation, rows)
+                    where: dict[str, Param] = {"board": name, "optimisation": optimisation, "rows": rows}
                     for what, found in zip(MEASURED, counts, strict=True):
-                        emulated(
-                            result, found, {"board": name, "optimisation": optimisation, "rows": rows, "what": what}
-                        )
+                        result.add("instructions", "per MAC", [found], {**where, "what": what}, "max", "emulated")
                 promise(result, name, optimisation)
 
 
@@ -63,11 +62,6 @@ def measure(board: Board, folder: Path, optimisation: str, rows: int) -> tuple[f
     built = program.build(board, folder / f"{board.name}{optimisation}-{rows}", sources, flags)
     (kernel,), (loop,) = count.count(board, built, *MEASURED.values())
     return kernel / (DIM * rows), loop / (DIM * rows)
-
-
-def emulated(result: Result, value: float, where: dict[str, Param]) -> None:
-    """One number that an emulator gave; it has no spread."""
-    result.measurements.append(Measurement("instructions", where, "per MAC", "max", value, {}, [value], "emulated"))
 
 
 def promise(result: Result, name: str, optimisation: str) -> None:
@@ -96,11 +90,12 @@ def tables(result: Result) -> dict[str, str]:
                     result.one("instructions", board=name, optimisation=optimisation, rows=rows, what=what).value
                     for what in MEASURED
                 )
-                line.append(f"{kernel:.2f} / {loop:.2f} = 1 / {loop / kernel:.1f}")
+                line.append(f"{kernel:.2f}; {loop:.2f}, {loop / kernel:.1f} x")
         lines.append(line)
     head = ["board", *(f"`{flag}`, {rows} row{'s' * (rows > 1)}" for flag in OPTIMISATIONS for rows in ROWS)]
     note = (
-        f"Instructions per multiply-accumulate of the kernel and of a plain fully connected int8 loop, {DIM} components; "
-        f"calls and loops included. *Emulated*: {result.settings['emulator']}; {result.settings['compiler']}."
+        f"Instructions per multiply-accumulate, {DIM} components: of the kernel; of a plain fully connected int8 loop, "
+        f"and how many times as many those are. Calls and loops included. *Emulated*: {result.settings['emulator']}; "
+        f"{result.settings['compiler']}."
     )
     return {"firmware": f"{table(head, lines)}\n\n{note}"}
