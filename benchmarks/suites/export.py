@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,9 @@ def _same(before: bytes, after: bytes, name: str) -> tuple[float, str, bool]:
     """Values that differ on ten random inputs: the inner tensor of the whole network against the cut one's output."""
     from ai_edge_litert.interpreter import Interpreter
 
-    whole = Interpreter(model_content=before, experimental_preserve_all_tensors=True, num_threads=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that this is for debugging: it is
+        whole = Interpreter(model_content=before, experimental_preserve_all_tensors=True, num_threads=1)
     part = Interpreter(model_content=after, num_threads=1)
     for one in (whole, part):
         one.allocate_tensors()

@@ -152,8 +152,8 @@ def _input(height: int | None, width: int | None, path: Path, mean: Channels, sc
 def _side(length: int | None, path: Path) -> int:
     if length is None or length < 1:
         raise BundleError(
-            f"{path} leaves the size of its pictures open. Pass preprocessing=InputSpec(height=224, "
-            "width=224, ...) with the size it was trained with."
+            f"{path} leaves the size of its pictures open. Name the size it was trained with: "
+            "preprocessing=InputSpec(height=224, width=224, ...), or --size 224 to export it."
         )
     return length
 

@@ -163,7 +163,10 @@ def capture_program(program: ExportedProgram) -> Captured:
         name: node for name, node in zip(names, flat, strict=True) if isinstance(node, fx.Node) and shape_of(node)
     }
     if not outputs:
-        raise ExportError("the network gives no tensor; its forward must return the embedding or class scores")
+        raise ExportError(
+            "the network gives no tensor (n, dim) or (n, channels, height, width); its forward must return the "
+            "embedding or class scores"
+        )
     by_name, modules = _named_nodes(graph)
     return Captured(unlifted, outputs, by_name, modules, batch if isinstance(batch, int) else None)
 

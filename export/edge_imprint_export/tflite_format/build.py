@@ -176,9 +176,8 @@ def _refused(error: BaseException, said: str) -> ExportError:
         if found:
             return _missing(found.group(1))
     return ExportError(
-        f"a backbone must be traced without running it on a picture; the converter refuses the module: "
-        f"{_first_line(error)}. Remove control flow that depends on the values of a picture, or leave the TFLite "
-        "formats out"
+        f"every step of a backbone must exist in TFLite and be the same for all pictures; the converter refuses the "
+        f"module: {_first_line(error)}. Replace what it names in the module, or leave the TFLite formats out"
     )
 
 
@@ -191,4 +190,4 @@ def _missing(operator: str) -> ExportError:
 
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200]
+    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")
