@@ -52,7 +52,8 @@ class Arena:
         self.alpha, self.beta = column(meta + 8, "<i4"), column(meta + 12, "<i4")
         self.cls, self.shift = column(meta + 16, "<u2"), column(meta + 18, "u1")
 
-        self._records_end = end = layout.budget - layout.journal_bytes
+        # Slots and records are multiples of 4 bytes: up to 3 bytes of an odd budget hold nothing.
+        self._records_end = end = layout.budget // 4 * 4 - layout.journal_bytes
 
         def field(offset: int, dtype: str) -> NDArray[Any]:
             start = end - RECORD_BYTES + offset

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from edge_imprint.errors import BudgetError, EdgeImprintError, SnapshotCorruptError, ValueRangeError
 from edge_imprint.head.arena import N_SLOTS, OWN_VARIANCE, Arena
-from edge_imprint.head.fixed import ROW_MAX, SHIFT_MAX, join
+from edge_imprint.head.fixed import ROW_MAX, SHIFT_MAX, Int64, join
 from edge_imprint.head.labels import LABEL_FIELD_BYTES, decode_label, encode_label
+from edge_imprint.head.reject import WINDOW
 
 if TYPE_CHECKING:
     from edge_imprint.head.head import ImprintHead
@@ -22,6 +23,8 @@ _STATE = struct.Struct("<IIQIiI")
 _RECORD = struct.Struct(f"<{LABEL_FIELD_BYTES}sIIIiI")
 _MAX_BACKBONE_BYTES = 4096
 _MOST_SHOTS = 1 << 48
+_SQUARE_MAX = 1 << 21
+_MEAN_MAX = 1 << 24
 
 
 def sections(head: ImprintHead, backbone: str | None) -> dict[str, bytes]:
@@ -65,6 +68,7 @@ def head_from(kind: type[ImprintHead], parts: Mapping[str, bytes]) -> ImprintHea
         n_slots, n_classes, shots, *own = _STATE.unpack(_section(parts, "state", _STATE.size))
         if shots > _MOST_SHOTS:
             raise SnapshotCorruptError(f"no head has learnt more than {_MOST_SHOTS} shots; got {shots}")
+        _check_statistic(*own, window=4 * WINDOW)
         # The rows are checked against the counts before a budget's worth of memory is allocated.
         high = _section(parts, "high", n_slots * dim)
         head = kind(
@@ -88,6 +92,7 @@ def head_from(kind: type[ImprintHead], parts: Mapping[str, bytes]) -> ImprintHea
         arena.shift[:n_slots] = np.frombuffer(_section(parts, "shift", n_slots), np.uint8)
         for i, (label, *numbers) in enumerate(_RECORD.iter_unpack(records)):
             head._add_label(decode_label(label))
+            _check_statistic(*numbers[2:], window=WINDOW)
             arena.label[i] = label
             for field, value in zip(_record_fields(arena), numbers, strict=True):
                 field[i] = value
@@ -104,6 +109,15 @@ def head_from(kind: type[ImprintHead], parts: Mapping[str, bytes]) -> ImprintHea
     return head
 
 
+def _check_statistic(count: int, mean: int, variance: int, *, window: int) -> None:
+    # A rounded cosine may pass 1 a little; one number has no variance. Thresholds count on these ranges.
+    if count > window or abs(mean) > _MEAN_MAX or (count < 2 and variance):
+        raise SnapshotCorruptError(
+            f"a running statistic has a count of at most {window}, a mean of at most 2 and no variance of one number; "
+            f"got count {count}, mean {mean} / 2^23, variance {variance} / 2^30"
+        )
+
+
 def _record_fields(arena: Arena) -> tuple[NDArray[Any], ...]:
     """The numbers of a class record, in the order of the file."""
     return arena.shots, arena.pair_cost, arena.other_count, arena.other_mean, arena.other_variance
@@ -117,11 +131,16 @@ def _section(parts: Mapping[str, bytes], name: str, size: int) -> bytes:
     return parts[name]
 
 
+def _row_fits(values: Int64, shift: int) -> bool:
+    """A row is a mean of unit vectors, so its squared length is at most 1; rounding is given as much again."""
+    return abs(values).max() <= ROW_MAX and int(values @ values) >> (2 * shift + 8) <= _SQUARE_MAX
+
+
 def _check_slots(head: ImprintHead) -> None:
     arena = head._arena
     n, classes = arena.n_slots, arena.n_classes
     cls, shift = arena.cls[:n], arena.shift[:n]
-    rows_fit = all(abs(join(arena.high[i], arena.low[i])).max() <= ROW_MAX for i in range(n))
+    rows_fit = all(_row_fits(join(arena.high[i], arena.low[i]), int(shift[i])) for i in range(n))
     if (
         len(head._index) != classes
         or (cls[:classes] != np.arange(classes)).any()

@@ -16,9 +16,8 @@ from edge_imprint.head.arena import OWN_COUNT, OWN_MEAN, OWN_VARIANCE, Arena
 from edge_imprint.head.scoring import ONE_Q23
 
 WINDOW = 32
-_Q, _Z = 30, 20
 _OCTAVES, _PARTS = 10, 8
-_LEAST_SPREAD = 107_374  # 1e-4
+_LEAST_SPREAD = 6_711  # 1e-4
 
 
 def update(count: int, mean: int, variance: int, cosine_q15: int, window: int = WINDOW) -> tuple[int, int, int]:
@@ -69,55 +68,52 @@ def upper_tail(classes: int, rate_ppm: int) -> int:
 
     -ln(1 - rate) = 2 artanh(rate / (2 - rate)); both series stop where a term is 0.
     """
-    y = (rate_ppm << _Q) // (2_000_000 - rate_ppm)
-    square, power, logarithm, odd = (y * y) >> _Q, y, 0, 1
+    y = (rate_ppm << 30) // (2_000_000 - rate_ppm)
+    square, power, logarithm, odd = (y * y) >> 30, y, 0, 1
     while power:
         logarithm += power // odd
-        power, odd = (power * square) >> _Q, odd + 2
-    x = 2 * logarithm * (classes - 1) // classes
+        power, odd = (power * square) >> 30, odd + 2
+    x = 2 * logarithm - 2 * logarithm // classes
     tail, term, n = 0, x, 1
     while term:
         tail += term if n % 2 else -term
         n += 1
-        term = ((term * x) >> _Q) // n
+        term = ((term * x) >> 30) // n
     return tail
 
 
 def normal_quantile(tail: int) -> int:
-    """Normal quantile z(1 - u) times 2^20 for u = `tail` / 2^30, 2^-11 < u <= 1/2, between table entries linear in u.
+    """Normal quantile z(1 - u) times 2^16 for u = `tail` / 2^30, 2^-11 < u <= 1/2, between table entries linear in u.
 
     Off by at most 0.0008.
     """
-    tail = min(tail, (1 << (_Q - 1)) - 1)
+    tail = min(tail, (1 << 29) - 1)
     bits = tail.bit_length()
     width = bits - 4
-    place = (_Q - 1 - bits) * _PARTS + 16 - (tail >> width)
-    table = normal_quantiles()
-    below, above = table[place - 1], table[place]
-    rest = tail & ((1 << width) - 1)
-    return (above << 6) - ((((above - below) << 6) * rest) >> width)
+    place = (29 - bits) * _PARTS + 16 - (tail >> width)
+    below, above = (4 * value for value in normal_quantiles()[place - 1 : place + 1])
+    return above - (((above - below) * ((tail >> (width - 12)) & 4095)) >> 12)
 
 
 def student_t(z: int, inverse_dof: int) -> int:
-    """Quantile of Student's t times 2^20, from the normal one `z` and 2^30 / dof, expanded (Cornish and Fisher).
+    """Quantile of Student's t times 2^16, from the normal one `z` and 2^30 / dof, expanded (Cornish and Fisher).
 
     Good to 2 % for probabilities up to 0.99 and dof >= 3.
     """
-    z2 = (z * z) >> _Z
-    z3 = (z2 * z) >> _Z
-    z5 = (z3 * z2) >> _Z
-    z7 = (z5 * z2) >> _Z
-    first, second = (z3 + z) // 4, (5 * z5 + 16 * z3 + 3 * z) // 96
+    z2 = (z * z) >> 16
+    z3 = (z2 * z) >> 16
+    z5 = (z3 * z2) >> 16
+    z7 = (z5 * z2) >> 16
     third = (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) // 384
-    second += (third * inverse_dof) >> _Q
-    first += (second * inverse_dof) >> _Q
-    return z + ((first * inverse_dof) >> _Q)
+    second = (5 * z5 + 16 * z3 + 3 * z) // 96 + ((third * inverse_dof) >> 30)
+    first = (z3 + z) // 4 + ((second * inverse_dof) >> 30)
+    return z + ((first * inverse_dof) >> 30)
 
 
 def thresholds_q23(arena: Arena, false_accept_ppm: int) -> tuple[int, int] | None:
     """Cosines times 2^23 from which a prediction is known and below which it is unknown.
 
-    Whole numbers throughout, so that a microcontroller draws the same line: variances times 2^30, means times 2^23.
+    Whole numbers throughout, so that a microcontroller draws the same line: variances times 2^26, means times 2^23.
     None while fewer than two classes have been seen side by side.
     """
     classes = arena.n_classes
@@ -130,19 +126,19 @@ def thresholds_q23(arena: Arena, false_accept_ppm: int) -> tuple[int, int] | Non
     centre = sum(mean for _, mean, _ in rows) // groups
     inverse_count = sum((1 << 16) // count for count, _, _ in rows) // groups
     within_dof = total - groups
-    within = sum(count * variance for count, _, variance in rows) // within_dof if within_dof else 0
-    spread = sum(((mean - centre) ** 2) >> 8 for _, mean, _ in rows) // max(groups - 1, 1) >> 8
+    within = sum(count * variance for count, _, variance in rows) // within_dof >> 4 if within_dof else 0
+    spread = sum(((mean - centre) >> 4) ** 2 for _, mean, _ in rows) // max(groups - 1, 1) >> 12
     between = max(spread - ((within * inverse_count) >> 16), 0)
     # Few classes say little about how classes differ: one more, of a size that fades as classes come, is assumed.
     prior = within // groups if within_dof else max(spread, _LEAST_SPREAD)
     between = (prior + (groups - 1) * between) // groups
-    share = (between << 24) // (within + between) if within + between else 1 << 24
-    rest = (1 << 24) - share
-    inverse_dof = ((share * share) >> 18) // groups + ((rest * rest) >> 18) // max(within_dof, 1)
+    share = (between << 15) // (within + between) if within + between else 1 << 15
+    rest = (1 << 15) - share
+    inverse_dof = min(share * share // groups + rest * rest // max(within_dof, 1), 1 << 29)
     # A never-shown picture meets all classes, a shot of one class met one fewer.
-    z = normal_quantile(upper_tail(classes, false_accept_ppm))
-    spread_of_next = between + between // groups + within + within // total
-    half = (student_t(z, min(inverse_dof, 1 << (_Q - 1))) * isqrt(spread_of_next << 26)) >> 25
+    quantile = student_t(normal_quantile(upper_tail(classes, false_accept_ppm)), inverse_dof)
+    spread_of_next = within + between + between // groups + within // total
+    half = (quantile * isqrt(spread_of_next << 30)) >> 21
     own = int(arena.header[OWN_MEAN]) if arena.header[OWN_COUNT] else centre + half
     known = min(centre + half, ONE_Q23)
     return known, min(known, (centre + own) >> 1)

@@ -118,13 +118,13 @@ def test_a_rate_out_of_range_is_refused(rate):
 @pytest.mark.parametrize("p", [0.5, 0.6, 0.75, 0.9, 0.95, 0.975, 0.99])
 def test_student_t_agrees_with_scipy_within_two_percent(p, dof):
     z = reject.normal_quantile(round((1 - p) * (1 << 30)))
-    found = reject.student_t(z, round((1 << 30) / dof)) / (1 << 20)
-    assert found == pytest.approx(stats.t.ppf(p, dof), rel=0.02, abs=1e-6)
+    found = reject.student_t(z, round((1 << 30) / dof)) / (1 << 16)
+    assert found == pytest.approx(stats.t.ppf(p, dof), rel=0.02, abs=1e-4)
 
 
 def test_normal_quantiles_between_table_entries_are_off_by_less_than_a_thousandth():
     tails = np.geomspace(0.0005, 0.5, 500)
-    found = [reject.normal_quantile(int(u * (1 << 30))) / (1 << 20) for u in tails]
+    found = [reject.normal_quantile(int(u * (1 << 30))) / (1 << 16) for u in tails]
     assert np.abs(np.array(found) - stats.norm.isf(tails)).max() < 0.0008
 
 

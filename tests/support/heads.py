@@ -34,7 +34,7 @@ def used_bytes(head: ImprintHead) -> bytes:
     arena = head._arena
     head._engine.refresh()
     slots = arena.buffer[HEADER_BYTES:][: arena.n_slots * arena.layout.slot_bytes]
-    end = head.budget - arena.layout.journal_bytes
+    end = head.budget // 4 * 4 - arena.layout.journal_bytes
     records = arena.buffer[end - arena.n_classes * RECORD_BYTES : end]
     return arena.header.tobytes() + slots.tobytes() + records.tobytes()
 

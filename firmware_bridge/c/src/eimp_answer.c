@@ -1,6 +1,4 @@
 /* Answers: the best class of an embedding and what to make of it, or every class's cosine. */
-#include <string.h>
-
 #include "eimp_internal.h"
 
 static int ready(eimp_head *head, const int16_t *embedding) {
@@ -38,7 +36,7 @@ int eimp_predict(eimp_head *head, const int16_t *embedding, eimp_answer *answer)
     const int status = ready(head, embedding);
     if (status != EIMP_OK) return status;
     eimp_best_quantised(head, &answer->class_index, &answer->cosine_q23);
-    memcpy(&answer->label, eimp_record_at(head, answer->class_index), sizeof answer->label);
+    answer->label = eimp_record_at(head, answer->class_index)->label;
     answer->verdict = EIMP_UNCERTAIN;
     if (eimp_thresholds(head, &known, &unknown) == EIMP_OK) {
         if (answer->cosine_q23 >= known) answer->verdict = EIMP_KNOWN;

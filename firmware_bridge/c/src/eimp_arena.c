@@ -24,14 +24,6 @@ int eimp_layout_for(uint32_t dim, uint32_t budget, uint8_t undo, eimp_layout *la
     return EIMP_OK;
 }
 
-void eimp_get_record(const eimp_head *head, uint32_t index, eimp_record *record) {
-    memcpy(record, eimp_record_at(head, index), EIMP_RECORD_BYTES);
-}
-
-void eimp_put_record(eimp_head *head, uint32_t index, const eimp_record *record) {
-    memcpy(eimp_record_at(head, index), record, EIMP_RECORD_BYTES);
-}
-
 int eimp_has_room(const eimp_head *head, uint32_t slots, uint32_t classes) {
     return eimp_n_slots(head) + slots <= eimp_slots_for(&head->layout, eimp_n_classes(head) + classes);
 }
@@ -53,11 +45,9 @@ uint32_t eimp_gather(eimp_head *head, uint32_t index) {
     return found;
 }
 
-/* The journal: words, one record, slots. */
-static uint8_t *journal_at(const eimp_head *head) { return head->pool + head->layout.budget - head->layout.journal_bytes; }
-
+/* The journal, behind the records: words, one record, slots. */
 static uint8_t *saved_slot_at(const eimp_head *head, uint32_t place) {
-    return journal_at(head) + EIMP_HEADER_BYTES + EIMP_RECORD_BYTES + (size_t)place * head->layout.slot_bytes;
+    return eimp_records_end(head) + EIMP_HEADER_BYTES + EIMP_RECORD_BYTES + (size_t)place * head->layout.slot_bytes;
 }
 
 void eimp_open_journal(eimp_head *head) {
@@ -66,7 +56,7 @@ void eimp_open_journal(eimp_head *head) {
     head->journal_record = -1;
     head->slots_before = eimp_n_slots(head);
     head->can_undo = 1;
-    memcpy(journal_at(head), head->pool, EIMP_HEADER_BYTES);
+    memcpy(eimp_records_end(head), head->pool, EIMP_HEADER_BYTES);
 }
 
 /* Save a slot that was in use when the journal was opened, once. */
@@ -80,7 +70,7 @@ void eimp_save_slot(eimp_head *head, uint32_t slot) {
 
 void eimp_save_record(eimp_head *head, uint32_t index) {
     if (!head->can_undo) return;
-    memcpy(journal_at(head) + EIMP_HEADER_BYTES, eimp_record_at(head, index), EIMP_RECORD_BYTES);
+    memcpy(eimp_records_end(head) + EIMP_HEADER_BYTES, eimp_record_at(head, index), EIMP_RECORD_BYTES);
     head->journal_record = (int32_t)index;
 }
 
@@ -88,9 +78,9 @@ void eimp_roll_back(eimp_head *head) {
     for (uint32_t place = 0; place < head->journal_count; place++)
         memcpy(eimp_row(head, head->journal[place]), saved_slot_at(head, place), head->layout.slot_bytes);
     if (head->journal_record >= 0)
-        memcpy(eimp_record_at(head, (uint32_t)head->journal_record), journal_at(head) + EIMP_HEADER_BYTES,
+        memcpy(eimp_record_at(head, (uint32_t)head->journal_record), eimp_records_end(head) + EIMP_HEADER_BYTES,
                EIMP_RECORD_BYTES);
-    memcpy(head->pool, journal_at(head), EIMP_HEADER_BYTES);
+    memcpy(head->pool, eimp_records_end(head), EIMP_HEADER_BYTES);
     for (uint32_t place = 0; place < head->journal_count; place++)
         eimp_mark_stale(head, eimp_meta(head, head->journal[place])->cls);
     head->can_undo = 0;
@@ -127,15 +117,14 @@ void eimp_give_back(eimp_head *head, uint32_t slot) {
 /* Add a class with its mean; the first centre moves to the end. */
 uint32_t eimp_open_record(eimp_head *head, const eimp_label *label, const eimp_point *point) {
     const uint32_t index = eimp_n_classes(head);
-    eimp_record record;
     move_slot(head, index, eimp_n_slots(head));
     eimp_words_of(head)->n_slots++;
     eimp_words_of(head)->n_classes = index + 1;
     eimp_write(head, index, index, point);
-    memset(&record, 0, sizeof record);
-    record.label = *label;
-    record.shots = point->weight;
-    eimp_put_record(head, index, &record);
+    eimp_record *record = eimp_record_at(head, index);
+    memset(record, 0, sizeof *record);
+    record->label = *label;
+    record->shots = point->weight;
     return index;
 }
 
@@ -151,7 +140,7 @@ void eimp_remove_class(eimp_head *head, uint32_t index) {
         if (meta->cls > index) meta->cls--;
     }
     for (uint32_t record = index; record + 1 < classes; record++)
-        memcpy(eimp_record_at(head, record), eimp_record_at(head, record + 1), EIMP_RECORD_BYTES);
+        *eimp_record_at(head, record) = *eimp_record_at(head, record + 1);
     words->n_slots = kept;
     words->n_classes = classes - 1;
     if (classes == 1) words->own_count = words->own_mean = words->own_variance = 0;

@@ -28,6 +28,8 @@ int64_t eimp_floor_div(int64_t value, int64_t divisor) {
 
 int64_t eimp_rounded(int64_t value, int64_t divisor) { return eimp_floor_div(2 * value + divisor, 2 * divisor); }
 
+int64_t eimp_wide(int32_t a, int32_t b) { return (int64_t)a * b; }
+
 int32_t eimp_dot(const int8_t *row, const int8_t *vector, uint32_t dim) {
     int32_t out;
     eimp_dots(row, (dim + 3u) & ~(size_t)3u, 1, vector, dim, &out);
@@ -77,7 +79,7 @@ void eimp_shot(eimp_head *head, uint64_t length2, eimp_point *point) {
     point->low = head->low;
     point->query = head->query;
     point->weight = 1;
-    point->query_scale = eimp_isqrt((uint64_t)(uint32_t)eimp_dot(head->query, head->query, head->dim) << 16);
+    point->query_scale = (int32_t)eimp_isqrt((uint64_t)(uint32_t)eimp_dot(head->query, head->query, head->dim) << 16);
     point->square = EIMP_ONE;
     point->shift = 0;
 }
@@ -87,7 +89,7 @@ void eimp_point_of(const eimp_head *head, uint32_t slot, eimp_point *point) {
     point->high = point->query = eimp_row(head, slot);
     point->low = point->high + head->dim;
     point->weight = meta->count;
-    point->query_scale = (int64_t)1 << (14 + meta->shift);
+    point->query_scale = (int32_t)1 << (14 + meta->shift);
     point->square = meta->square;
     point->shift = meta->shift;
 }

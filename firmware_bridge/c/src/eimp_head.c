@@ -105,16 +105,14 @@ void eimp_get_usage(const eimp_head *head, eimp_usage *usage) {
 
 int32_t eimp_find(const eimp_head *head, const eimp_label *label) {
     for (uint32_t index = 0; index < eimp_n_classes(head); index++)
-        if (!memcmp(eimp_record_at(head, index), label, EIMP_LABEL_FIELD_BYTES)) return (int32_t)index;
+        if (!memcmp(&eimp_record_at(head, index)->label, label, sizeof *label)) return (int32_t)index;
     return EIMP_E_UNKNOWN_LABEL;
 }
 
 int eimp_get_class(const eimp_head *head, uint32_t index, eimp_class_info *info) {
-    eimp_record record;
     if (index >= eimp_n_classes(head)) return EIMP_E_ARGUMENT;
-    eimp_get_record(head, index, &record);
-    info->label = record.label;
-    info->shots = record.shots;
+    info->label = eimp_record_at(head, index)->label;
+    info->shots = eimp_record_at(head, index)->shots;
     info->proxies = 0;
     for (uint32_t slot = 0; slot < eimp_n_slots(head); slot++) info->proxies += eimp_meta(head, slot)->cls == index;
     return EIMP_OK;
@@ -133,41 +131,19 @@ static void compare(void *context, uint32_t slot, uint32_t index, int64_t score)
     if (score > *best) *best = score;
 }
 
-static int64_t cosine_q15(int64_t score, int64_t query_scale) {
-    return eimp_rounded(score, query_scale << (EIMP_COEFFICIENT_BITS - 15 - 8));
-}
-
-static void observe_own(eimp_words *words, int64_t cosine) {
-    eimp_running own = {(uint32_t)words->own_count, (int32_t)words->own_mean, (uint32_t)words->own_variance};
-    eimp_observe(&own, cosine, 4 * EIMP_WINDOW);
-    words->own_count = own.count;
-    words->own_mean = own.mean;
-    words->own_variance = own.variance;
-}
-
-static void observe_other(eimp_head *head, uint32_t index, int64_t cosine) {
-    eimp_record record;
-    eimp_get_record(head, index, &record);
-    eimp_running other = {record.other_count, record.other_mean, record.other_variance};
-    eimp_observe(&other, cosine, EIMP_WINDOW);
-    record.other_count = other.count;
-    record.other_mean = other.mean;
-    record.other_variance = other.variance;
-    eimp_put_record(head, index, &record);
+/* Record a score, unless there was none. */
+static void observe(eimp_running *running, int64_t score, int32_t query_scale, uint32_t window) {
+    if (score == INT64_MIN) return;
+    const int64_t cosine_q15 = eimp_rounded(score, eimp_wide(query_scale, 1 << (EIMP_COEFFICIENT_BITS - 15 - 8)));
+    eimp_observe(running, (int32_t)cosine_q15, window);
 }
 
 /* Learn what eimp_quantise left in the working memory; `index` below 0 is a new class. */
 int eimp_learn_quantised(eimp_head *head, int32_t index, const eimp_label *label, uint64_t length2) {
-    const int64_t none = INT64_MIN;
-    contest best = {index, none, none};
-    eimp_record record;
+    contest best = {index, INT64_MIN, INT64_MIN};
     eimp_point point;
-    uint32_t shots = 0;
     if (index < 0 && eimp_n_classes(head) >= head->layout.max_classes) return EIMP_E_CAPACITY;
-    if (index >= 0) {
-        eimp_get_record(head, (uint32_t)index, &record);
-        shots = record.shots;
-    }
+    const uint32_t shots = index < 0 ? 0 : eimp_record_at(head, (uint32_t)index)->shots;
     eimp_shot(head, length2, &point);
     if (eimp_n_slots(head) && eimp_is_sampled(shots)) {
         eimp_refresh(head);
@@ -178,15 +154,15 @@ int eimp_learn_quantised(eimp_head *head, int32_t index, const eimp_label *label
     if (index < 0) {
         index = (int32_t)eimp_open_class(head, label, &point);
     } else {
+        eimp_running own = eimp_own(head);
         eimp_save_record(head, (uint32_t)index);
         eimp_blend(head, (uint32_t)index, &point);
         eimp_place(head, (uint32_t)index, &point);
-        eimp_get_record(head, (uint32_t)index, &record);
-        record.shots = shots < 0xFFFFFFFFu ? shots + 1 : shots;
-        eimp_put_record(head, (uint32_t)index, &record);
-        if (best.own != none) observe_own(eimp_words_of(head), cosine_q15(best.own, point.query_scale));
+        if (shots < 0xFFFFFFFFu) eimp_record_at(head, (uint32_t)index)->shots = shots + 1;
+        observe(&own, best.own, point.query_scale, 4 * EIMP_WINDOW);
+        eimp_set_own(head, &own);
     }
-    if (best.other != none) observe_other(head, (uint32_t)index, cosine_q15(best.other, point.query_scale));
+    observe(&eimp_record_at(head, (uint32_t)index)->other, best.other, point.query_scale, EIMP_WINDOW);
     return EIMP_OK;
 }
 

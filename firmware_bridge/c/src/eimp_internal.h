@@ -7,6 +7,9 @@
 #if (-1 >> 1) != -1
 #error "the head needs arithmetic right shifts of negative numbers, which every known compiler has"
 #endif
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "rows, numbers and records lie in the arena as they do in a snapshot: little-endian"
+#endif
 
 #define EIMP_HEADER_BYTES 64u
 #define EIMP_RECORD_BYTES 52u
@@ -17,7 +20,8 @@
 #define EIMP_ROW_MAX 32639
 #define EIMP_ONE (1 << 20) /* the squared length 1 */
 #define EIMP_COUNT_CAP 65536u
-#define EIMP_COST_MAX 0xFFFFFFFF
+#define EIMP_COST_MAX 0xFFFFFFFFu
+#define EIMP_SQUARE_MAX (1 << 21) /* a row is at most as long as the square root of 2; it is a mean of unit vectors */
 #define EIMP_COEFFICIENT_BITS 28
 #define EIMP_WINDOW 32u
 #define EIMP_BLOCK 16u /* rows whose dot products are computed at once, in 64 bytes of stack */
@@ -34,14 +38,19 @@ typedef struct eimp_slot {
     uint8_t stale;
 } eimp_slot;
 
-/* A class. Records may lie at odd addresses: they are copied out and in. */
+/* Running statistics of cosines: mean times 2^23, variance times 2^30. */
+typedef struct eimp_running {
+    uint32_t count;
+    int32_t mean;
+    uint32_t variance;
+} eimp_running;
+
+/* A class. Its bytes are those of the snapshot. */
 typedef struct eimp_record {
     eimp_label label;
     uint32_t shots;
     uint32_t pair_cost;
-    uint32_t other_count;
-    int32_t other_mean;
-    uint32_t other_variance;
+    eimp_running other; /* how its shots scored with the best other class */
 } eimp_record;
 
 /* The first words of the pool. */
@@ -54,6 +63,11 @@ typedef struct eimp_words {
     int64_t own_variance;
     int64_t spare[2];
 } eimp_words;
+
+/* Sizes that the snapshot's bytes and the arena's arithmetic rest on. */
+typedef char eimp_slot_has_20_bytes[sizeof(eimp_slot) == EIMP_SLOT_META_BYTES ? 1 : -1];
+typedef char eimp_record_has_52_bytes[sizeof(eimp_record) == EIMP_RECORD_BYTES ? 1 : -1];
+typedef char eimp_words_have_64_bytes[sizeof(eimp_words) == EIMP_HEADER_BYTES ? 1 : -1];
 
 /* Where everything lies in the budget's bytes. */
 typedef struct eimp_layout {
@@ -100,16 +114,16 @@ typedef struct eimp_point {
     const int8_t *low;
     const int8_t *query;
     uint32_t weight;
-    int64_t query_scale;
+    int32_t query_scale;
     int32_t square;
-    uint8_t shift;
+    uint32_t shift;
 } eimp_point;
 
 /* A pair of centres and what merging them costs; first is -1 where a lone centre would go, second -1 where none is. */
 typedef struct eimp_pair {
-    int64_t cost;
-    int64_t first;
-    int64_t second;
+    uint32_t cost;
+    int32_t first;
+    int32_t second;
 } eimp_pair;
 
 static inline eimp_words *eimp_words_of(const eimp_head *head) { return (eimp_words *)(void *)head->pool; }
@@ -122,8 +136,12 @@ static inline int8_t *eimp_row(const eimp_head *head, uint32_t slot) {
 static inline eimp_slot *eimp_meta(const eimp_head *head, uint32_t slot) {
     return (eimp_slot *)(void *)(eimp_row(head, slot) + head->layout.slot_bytes - EIMP_SLOT_META_BYTES);
 }
-static inline uint8_t *eimp_record_at(const eimp_head *head, uint32_t index) {
-    return head->pool + head->layout.budget - head->layout.journal_bytes - (size_t)(index + 1) * EIMP_RECORD_BYTES;
+/* Records and journal end at a multiple of 4 bytes; slots and records being multiples of 4, nothing less fits for it. */
+static inline uint8_t *eimp_records_end(const eimp_head *head) {
+    return head->pool + (head->layout.budget & ~(uint32_t)3) - head->layout.journal_bytes;
+}
+static inline eimp_record *eimp_record_at(const eimp_head *head, uint32_t index) {
+    return (eimp_record *)(void *)eimp_records_end(head) - (index + 1);
 }
 static inline uint32_t eimp_slots_for(const eimp_layout *layout, uint32_t classes) {
     return (layout->pool_bytes - classes * EIMP_RECORD_BYTES) / layout->slot_bytes;
@@ -135,6 +153,7 @@ static inline uint32_t eimp_capped(uint32_t count) { return eimp_least(count, EI
 uint32_t eimp_isqrt(uint64_t value);                     /* rounds down */
 int64_t eimp_floor_div(int64_t value, int64_t divisor);  /* divisor > 0 */
 int64_t eimp_rounded(int64_t value, int64_t divisor);    /* to nearest, halves up; |value| < 2^62, 0 < divisor < 2^62 */
+int64_t eimp_wide(int32_t a, int32_t b); /* a * b */
 int32_t eimp_dot(const int8_t *row, const int8_t *vector, uint32_t dim); /* both rows of slots or queries */
 int eimp_quantise(eimp_head *head, const int16_t *embedding, uint64_t *length2); /* into high and low; int8 into query */
 void eimp_shot(eimp_head *head, uint64_t length2, eimp_point *point); /* what eimp_quantise left, as a unit vector */
@@ -145,8 +164,6 @@ int eimp_layout_for(uint32_t dim, uint32_t budget, uint8_t undo, eimp_layout *la
 int eimp_check_options(uint32_t ppm, uint32_t max_proxies, uint32_t shrinkage);
 
 /* eimp_arena.c: slots, records, journal. */
-void eimp_get_record(const eimp_head *head, uint32_t index, eimp_record *record);
-void eimp_put_record(eimp_head *head, uint32_t index, const eimp_record *record);
 int eimp_has_room(const eimp_head *head, uint32_t slots, uint32_t classes);
 void eimp_open_journal(eimp_head *head);
 void eimp_save_slot(eimp_head *head, uint32_t slot);
@@ -175,14 +192,11 @@ int32_t eimp_cosine_q23(int64_t score, uint32_t norm_q16);
 uint32_t eimp_query_norm_q16(const eimp_head *head);
 
 /* eimp_reject.c: running statistics and thresholds. */
-typedef struct eimp_running {
-    uint32_t count;
-    int32_t mean;
-    uint32_t variance;
-} eimp_running;
 int eimp_is_sampled(uint32_t shots);
-void eimp_observe(eimp_running *running, int64_t cosine_q15, uint32_t window);
+void eimp_observe(eimp_running *running, int32_t cosine_q15, uint32_t window);
 void eimp_pool(eimp_running *mine, const eimp_running *theirs, uint32_t window);
+eimp_running eimp_own(const eimp_head *head);
+void eimp_set_own(eimp_head *head, const eimp_running *own);
 
 /* eimp_answer.c */
 void eimp_best_quantised(eimp_head *head, uint32_t *index, int32_t *cosine_q23);

@@ -3,10 +3,9 @@
  * The arithmetic is that of edge_imprint/head/reject.py, integer by integer; docs/DESIGN.md says why it is this. */
 #include "eimp_internal.h"
 
-#define Q30 ((int64_t)1 << 30)
 #define OCTAVES 10u
 #define PARTS 8u
-#define LEAST_SPREAD 107374 /* 1e-4 */
+#define LEAST_SPREAD 6711 /* 1e-4 */
 
 /* Normal quantile z(1 - u) * 2^14 for u = 2^-1, then (15 to 8)/16, (15 to 8)/32 and so on, eight to an octave. */
 static const uint16_t NORMAL_QUANTILE[OCTAVES * PARTS + 1] = {
@@ -21,123 +20,132 @@ static const uint16_t NORMAL_QUANTILE[OCTAVES * PARTS + 1] = {
 
 int eimp_is_sampled(uint32_t shots) { return shots < 16 || shots % 8 == 0; }
 
-void eimp_observe(eimp_running *running, int64_t cosine_q15, uint32_t window) {
+/* A difference of cosines (Q23, below 2^25) squared, times 2^30. */
+static int64_t squared(int32_t delta) { return eimp_wide(delta, delta) >> 16; }
+
+static uint32_t as_variance(int64_t value) {
+    return value < 0 ? 0 : value < 0xFFFFFFFF ? (uint32_t)value : 0xFFFFFFFFu;
+}
+
+void eimp_observe(eimp_running *running, int32_t cosine_q15, uint32_t window) {
     const uint32_t count = eimp_least(running->count + 1, window);
-    const int64_t delta = cosine_q15 * 256 - running->mean;
-    int64_t square = delta * delta >> 16;
-    if (square > 0xFFFFFFFF) square = 0xFFFFFFFF;
-    const int64_t variance =
-        running->variance + eimp_rounded(square * (count - 1) / count - running->variance, count);
+    const int32_t delta = cosine_q15 * 256 - running->mean;
+    const int64_t share = (int64_t)((uint64_t)as_variance(squared(delta)) * (count - 1) / count);
     running->count = count;
-    running->mean = (int32_t)(running->mean + eimp_rounded(delta, count));
-    running->variance = variance > 0 ? (uint32_t)variance : 0;
+    running->mean += (int32_t)eimp_rounded(delta, count);
+    running->variance = as_variance(running->variance + eimp_rounded(share - running->variance, count));
 }
 
 void eimp_pool(eimp_running *mine, const eimp_running *theirs, uint32_t window) {
-    const int64_t n = mine->count, m = theirs->count, both = n + m;
-    if (!both) {
-        mine->mean = 0;
-        mine->variance = 0;
-        return;
-    }
-    const int64_t delta = (int64_t)theirs->mean - mine->mean;
-    const int64_t spread = (delta * delta >> 16) * n * m / both;
-    const int64_t variance = eimp_rounded(n * mine->variance + m * theirs->variance + spread, both);
-    mine->count = both < window ? (uint32_t)both : window;
-    mine->mean = (int32_t)(mine->mean + eimp_rounded(delta * m, both));
-    mine->variance = variance < 0xFFFFFFFF ? (uint32_t)variance : 0xFFFFFFFF;
+    const uint32_t n = mine->count, m = theirs->count, both = n + m;
+    const int32_t delta = theirs->mean - mine->mean;
+    if (!both) return;
+    const int64_t spread = squared(delta) * (n * m) / both;
+    const int64_t sum = (int64_t)((uint64_t)mine->variance * n + (uint64_t)theirs->variance * m) + spread;
+    mine->count = eimp_least(both, window);
+    mine->mean += (int32_t)eimp_rounded(eimp_wide(delta, (int32_t)m), both);
+    mine->variance = as_variance(eimp_rounded(sum, both));
 }
 
+eimp_running eimp_own(const eimp_head *head) {
+    const eimp_words *words = eimp_words_of(head);
+    return (eimp_running){(uint32_t)words->own_count, (int32_t)words->own_mean, (uint32_t)words->own_variance};
+}
+
+void eimp_set_own(eimp_head *head, const eimp_running *own) {
+    eimp_words *words = eimp_words_of(head);
+    words->own_count = own->count;
+    words->own_mean = own->mean;
+    words->own_variance = own->variance;
+}
+
+static int32_t times_q30(int32_t a, int32_t b) { return (int32_t)(eimp_wide(a, b) >> 30); }
+static int32_t times_q16(int32_t a, int32_t b) { return (int32_t)(eimp_wide(a, b) >> 16); }
+
 /* 1 - (1 - rate)^((C - 1) / C), times 2^30; both series stop where a term is 0. */
-static int64_t upper_tail(int64_t classes, int64_t rate_ppm) {
-    const int64_t y = (rate_ppm << 30) / (2000000 - rate_ppm), square = y * y >> 30;
-    int64_t logarithm = 0, tail = 0;
-    for (int64_t power = y, odd = 1; power; power = power * square >> 30, odd += 2) logarithm += power / odd;
-    const int64_t x = 2 * logarithm * (classes - 1) / classes;
-    int64_t term = x;
-    for (int64_t n = 1; term;) {
-        tail += n % 2 ? term : -term;
-        n++;
-        term = (term * x >> 30) / n;
-    }
+static int32_t upper_tail(int32_t classes, uint32_t rate_ppm) {
+    const int32_t y = (int32_t)(((uint64_t)rate_ppm << 30) / (2000000 - rate_ppm)), square = times_q30(y, y);
+    int32_t logarithm = 0, tail = 0;
+    for (int32_t power = y, odd = 1; power; power = times_q30(power, square), odd += 2) logarithm += power / odd;
+    const int32_t x = 2 * logarithm - 2 * logarithm / classes; /* below ln 2 */
+    for (int32_t term = x, n = 1; term; n++, term = times_q30(term, x) / n) tail += n % 2 ? term : -term;
     return tail;
 }
 
-/* Normal quantile z(1 - u) times 2^20 for u = tail / 2^30, 2^-11 < u <= 1/2; linear in u between table entries. */
-static int64_t normal_quantile(int64_t tail) {
+/* Normal quantile z(1 - u) times 2^16 for u = tail / 2^30, 2^-11 < u <= 1/2; linear in u between table entries. */
+static int32_t normal_quantile(int32_t tail) {
     uint32_t bits = 29;
-    if (tail > Q30 / 2 - 1) tail = Q30 / 2 - 1;
-    while (bits > 20 && !(tail >> (bits - 1))) bits--;
+    if (tail > (1 << 29) - 1) tail = (1 << 29) - 1;
+    while (!(tail >> (bits - 1))) bits--;
     const uint32_t width = bits - 4, place = (29 - bits) * PARTS + 16 - (uint32_t)(tail >> width);
-    const int64_t above = NORMAL_QUANTILE[place], below = NORMAL_QUANTILE[place - 1];
-    return above * 64 - ((above - below) * 64 * (tail & (((int64_t)1 << width) - 1)) >> width);
+    const int32_t above = NORMAL_QUANTILE[place] * 4, below = NORMAL_QUANTILE[place - 1] * 4;
+    return above - ((above - below) * (tail >> (width - 12) & 4095) >> 12);
 }
 
-/* Quantile of Student's t times 2^20, from the normal one and 2^30 / dof (Cornish and Fisher). z < 3.3 * 2^20, so
- * |third| < 2^26 and products with inverse_dof <= 2^29 stay below 2^56. */
-static int64_t student_t(int64_t z, int64_t inverse_dof) {
-    const int64_t z2 = z * z >> 20, z3 = z2 * z >> 20, z5 = z3 * z2 >> 20, z7 = z5 * z2 >> 20;
-    const int64_t third = eimp_floor_div(3 * z7 + 19 * z5 + 17 * z3 - 15 * z, 384);
-    const int64_t second = (5 * z5 + 16 * z3 + 3 * z) / 96 + (third * inverse_dof >> 30);
-    const int64_t first = (z3 + z) / 4 + (second * inverse_dof >> 30);
-    return z + (first * inverse_dof >> 30);
+/* Quantile of Student's t times 2^16, from the normal one and 2^30 / dof <= 2^29 (Cornish and Fisher). z < 3.3 * 2^16, so
+ * the largest sum, 3 z^7 + 19 z^5 + 17 z^3, is below 21,000 * 2^16 < 2^31. */
+static int32_t student_t(int32_t z, int32_t inverse_dof) {
+    const int32_t z2 = times_q16(z, z), z3 = times_q16(z2, z), z5 = times_q16(z3, z2), z7 = times_q16(z5, z2);
+    /* Only the difference may be negative: it is rounded down like everything else. */
+    const int32_t third = (int32_t)eimp_floor_div(3 * z7 + 19 * z5 + 17 * z3 - 15 * z, 384);
+    const int32_t second = (5 * z5 + 16 * z3 + 3 * z) / 96 + times_q30(third, inverse_dof);
+    const int32_t first = (z3 + z) / 4 + times_q30(second, inverse_dof);
+    return z + times_q30(first, inverse_dof);
 }
 
-/* What the class records say together: counts, their inverses times 2^16, means, variances weighted by counts. */
+/* What the class records say together. Variances of cosines are at most 4 and here times 2^26: sums fit 32 bits. */
 typedef struct totals {
-    int64_t groups, count, inverse_count, mean, variance;
+    int32_t groups, count, inverse_count, mean, within, spread;
 } totals;
 
 static totals sum_up(const eimp_head *head) {
-    totals all = {0, 0, 0, 0, 0};
-    eimp_record record;
+    totals all = {0, 0, 0, 0, 0, 0};
+    uint64_t variance = 0, spread = 0; /* 2^16 times 2^5 * 2^32; 2^16 times 2^42 */
+    uint32_t inverse_count = 0;        /* 65535 * 65536 < 2^32 */
+    int64_t mean = 0;
     for (uint32_t index = 0; index < eimp_n_classes(head); index++) {
-        eimp_get_record(head, index, &record);
-        if (!record.other_count) continue;
+        const eimp_running *other = &eimp_record_at(head, index)->other;
+        if (!other->count) continue;
         all.groups++;
-        all.count += record.other_count;
-        all.inverse_count += 65536 / record.other_count;
-        all.mean += record.other_mean;
-        all.variance += (int64_t)record.other_count * record.other_variance; /* 2^5 * 2^32, 2^16 times */
+        all.count += (int32_t)other->count;
+        inverse_count += 65536u / other->count;
+        mean += other->mean;
+        variance += (uint64_t)other->count * other->variance;
     }
+    if (!all.groups) return all;
+    const uint32_t groups = (uint32_t)all.groups, dof = (uint32_t)(all.count - all.groups);
+    all.mean = (int32_t)eimp_floor_div(mean, all.groups);
+    all.inverse_count = (int32_t)(inverse_count / groups);
+    all.within = dof ? (int32_t)(variance / dof >> 4) : 0;
+    for (uint32_t index = 0; index < eimp_n_classes(head); index++) {
+        const eimp_running *other = &eimp_record_at(head, index)->other;
+        const int32_t deviation = (other->mean - all.mean) >> 4;
+        if (other->count) spread += (uint64_t)eimp_wide(deviation, deviation);
+    }
+    all.spread = (int32_t)(spread / (groups > 1 ? groups - 1 : 1) >> 12);
     return all;
 }
 
-/* Variance of the classes' means times 2^30: deviations below 2^24, so 2^16 squares over 2^8 stay below 2^57. */
-static int64_t spread_of_means(const eimp_head *head, int64_t centre, int64_t groups) {
-    int64_t sum = 0;
-    eimp_record record;
-    for (uint32_t index = 0; index < eimp_n_classes(head); index++) {
-        eimp_get_record(head, index, &record);
-        const int64_t deviation = record.other_mean - centre;
-        if (record.other_count) sum += deviation * deviation >> 8;
-    }
-    return sum / (groups > 1 ? groups - 1 : 1) >> 8;
-}
+static int32_t at_least(int32_t value, int32_t least) { return value < least ? least : value; }
 
 int eimp_thresholds(const eimp_head *head, int32_t *known_q23, int32_t *unknown_q23) {
-    const int64_t classes = eimp_n_classes(head), one = (int64_t)1 << 23;
+    const int32_t classes = (int32_t)eimp_n_classes(head), one = 1 << 23;
     const totals all = sum_up(head);
-    const int64_t groups = all.groups;
+    const int32_t groups = all.groups, dof = all.count - groups;
     if (classes < 2 || !groups) return EIMP_E_NOT_TAUGHT;
-    const int64_t centre = eimp_floor_div(all.mean, groups), within_dof = all.count - groups;
-    const int64_t within = within_dof ? all.variance / within_dof : 0;
-    const int64_t spread = spread_of_means(head, centre, groups);
-    int64_t between = spread - (within * (all.inverse_count / groups) >> 16);
-    if (between < 0) between = 0;
-    const int64_t least = spread > LEAST_SPREAD ? spread : LEAST_SPREAD, prior = within_dof ? within / groups : least;
-    between = (prior + (groups - 1) * between) / groups;
-    const int64_t whole = (int64_t)1 << 24, both = within + between;
-    const int64_t share = both ? between * whole / both : whole, rest = whole - share;
-    int64_t inverse_dof = (share * share >> 18) / groups + (rest * rest >> 18) / (within_dof > 1 ? within_dof : 1);
-    if (inverse_dof > Q30 / 2) inverse_dof = Q30 / 2;
-    const int64_t z = normal_quantile(upper_tail(classes, head->false_accept_ppm));
-    const int64_t next = between + between / groups + within + within / all.count; /* below 2^35 */
-    const int64_t half = student_t(z, inverse_dof) * eimp_isqrt((uint64_t)next << 26) >> 25;
-    const eimp_words *words = eimp_words_of(head);
-    const int64_t own = words->own_count ? words->own_mean : centre + half;
-    const int64_t known = centre + half < one ? centre + half : one, middle = (centre + own) >> 1;
-    *known_q23 = (int32_t)known;
-    *unknown_q23 = (int32_t)(known < middle ? known : middle);
+    int32_t between = at_least(all.spread - times_q16(all.within, all.inverse_count), 0);
+    const int32_t prior = dof ? all.within / groups : at_least(all.spread, LEAST_SPREAD);
+    between = (int32_t)((eimp_wide(groups - 1, between) + prior) / groups);
+    const int32_t both = between + all.within;
+    const int32_t share = both ? (int32_t)(eimp_wide(between, 1 << 15) / both) : 1 << 15, rest = (1 << 15) - share;
+    int32_t inverse_dof = share * share / groups + rest * rest / at_least(dof, 1);
+    if (inverse_dof > 1 << 29) inverse_dof = 1 << 29;
+    const int32_t t = student_t(normal_quantile(upper_tail(classes, head->false_accept_ppm)), inverse_dof);
+    const int32_t next = both + between / groups + all.within / all.count;
+    const int32_t half = (int32_t)(eimp_wide(t, (int32_t)eimp_isqrt((uint64_t)eimp_wide(next, 1 << 30))) >> 21);
+    const eimp_running own = eimp_own(head);
+    const int32_t known = all.mean + half, middle = (all.mean + (own.count ? own.mean : known)) >> 1;
+    *known_q23 = known < one ? known : one;
+    *unknown_q23 = middle < *known_q23 ? middle : *known_q23;
     return EIMP_OK;
 }

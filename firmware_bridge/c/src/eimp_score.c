@@ -6,71 +6,74 @@
 #include "eimp_kernels.h"
 
 #define WEIGHT_BITS 12u
-#define TOP ((int64_t)1 << (WEIGHT_BITS - 1))
+#define TOP ((int32_t)1 << (WEIGHT_BITS - 1))
 #define SMALLEST_LENGTH2 ((int64_t)1 << 30)
 #define CAUTION 5
 
 /* Kappa of a class: how many shots its mean weighs in each proxy, 1 to the option `shrinkage` (empirical Bayes). */
-static int64_t weight_of_mean(const eimp_head *head, uint32_t index, uint32_t found) {
-    int64_t total = 0, lengths = 0;
+static int32_t weight_of_mean(const eimp_head *head, uint32_t index, uint32_t found) {
+    const int32_t k = (int32_t)found;
+    int32_t total = 0;
+    int64_t lengths = 0;
     for (uint32_t i = 0; i < found; i++) {
         const eimp_slot *meta = eimp_meta(head, head->centres[i]);
-        const int64_t count = eimp_capped(meta->count);
-        total += count;
-        lengths += count * meta->square; /* 255 * 2^16 * 2^28 < 2^52 */
+        const int32_t count = (int32_t)eimp_capped(meta->count);
+        total += count; /* 255 * 2^16 < 2^24 */
+        lengths += eimp_wide(count, meta->square);
     }
-    if (total < 2 * (int64_t)found) return head->shrinkage;
-    const int64_t excess = total * EIMP_ONE - lengths;
-    const int64_t within = (excess > 0 ? excess : 0) / (total - found);
-    const int64_t between = lengths / total - eimp_meta(head, index)->square - (found - 1) * within / total;
+    if (total < 2 * k) return head->shrinkage;
+    const int64_t excess = eimp_wide(total, EIMP_ONE) - lengths;
+    /* With total >= 2 k neither is above 2^21. */
+    const int32_t within = excess > 0 ? (int32_t)(excess / (total - k)) : 0;
+    const int32_t between = (int32_t)(lengths / total) - eimp_meta(head, index)->square - (k - 1) * within / total;
     if (between <= 0) return head->shrinkage;
-    const int64_t kappa = CAUTION * within / between;
+    const int32_t kappa = CAUTION * within / between;
     return kappa < 1 ? 1 : kappa > head->shrinkage ? head->shrinkage : kappa;
 }
 
-/* Bring two weights to a common scale of 12 bits. */
-static void to_scale(int64_t *a, int64_t *b) {
-    uint32_t bits = 0;
-    for (int64_t larger = *a > *b ? *a : *b; larger; larger >>= 1) bits++;
-    const uint32_t down = bits > WEIGHT_BITS ? bits - WEIGHT_BITS : 0, up = bits < WEIGHT_BITS ? WEIGHT_BITS - bits : 0;
-    *a = (*a << up) >> down;
-    *b = (*b << up) >> down;
+/* weight * 2^28 / length, to nearest */
+static int32_t coefficient(int32_t weight, uint32_t length) {
+    if (!length) length = 1;
+    return (int32_t)(((uint64_t)eimp_wide(weight, (int32_t)1 << EIMP_COEFFICIENT_BITS) + length / 2) / length);
 }
 
-static int32_t coefficient(int64_t weight, int64_t length) {
-    return (int32_t)(((weight << EIMP_COEFFICIENT_BITS) + length / 2) / length);
+static int32_t norm2_of(const eimp_head *head, const int8_t *row) { return eimp_dot(row, row, head->dim); }
+
+/* A slot's coefficients from its shots and its class mean's weight. */
+static void refresh_slot(const eimp_head *head, uint32_t slot, uint32_t mean_slot, int32_t kappa) {
+    eimp_slot *meta = eimp_meta(head, slot);
+    const uint32_t mean_shift = eimp_meta(head, mean_slot)->shift;
+    const int8_t *row = eimp_row(head, slot), *mean_row = eimp_row(head, mean_slot);
+    const uint32_t common = meta->shift > mean_shift ? meta->shift : mean_shift;
+    const int32_t norm2 = norm2_of(head, row);
+    int32_t a = (int32_t)eimp_least(meta->count, head->shrinkage) << (common - meta->shift); /* below 2^26 */
+    int32_t b = kappa << (common - mean_shift);
+    int32_t larger = a > b ? a : b;
+    for (; larger >= 2 * TOP; larger >>= 1, a >>= 1) b >>= 1;
+    for (; larger < TOP; larger *= 2, a *= 2) b *= 2;
+    /* 4 * 2^24 * 2^26 = 2^52 */
+    int64_t length2 = eimp_wide(a * a, norm2) + eimp_wide(2 * a * b, eimp_dot(row, mean_row, head->dim)) +
+                      eimp_wide(b * b, norm2_of(head, mean_row));
+    if (length2 < SMALLEST_LENGTH2) {
+        /* A centre that the mean cancels answers for itself; a row of zeros answers 0. */
+        a = norm2 ? TOP : 0;
+        b = 0;
+        length2 = eimp_wide(a * a, norm2);
+    }
+    const uint32_t length = eimp_isqrt((uint64_t)length2);
+    meta->alpha = coefficient(a, length);
+    meta->beta = coefficient(b, length);
 }
 
 static void refresh_class(eimp_head *head, uint32_t index) {
     eimp_slot *mean = eimp_meta(head, index);
-    const int8_t *mean_row = eimp_row(head, index);
-    const int64_t norm2_mean = eimp_dot(mean_row, mean_row, head->dim);
-    const int64_t mean_length = eimp_isqrt((uint64_t)(TOP * TOP * norm2_mean));
-    mean->alpha = mean_length ? coefficient(TOP, mean_length) : 0;
+    const uint32_t length = eimp_isqrt((uint64_t)eimp_wide(TOP * TOP, norm2_of(head, eimp_row(head, index))));
+    mean->alpha = length ? coefficient(TOP, length) : 0;
     mean->beta = 0;
     mean->stale = 0;
     const uint32_t found = eimp_gather(head, index);
-    const int64_t kappa = found ? weight_of_mean(head, index, found) : 0;
-    for (uint32_t i = 0; i < found; i++) {
-        eimp_slot *meta = eimp_meta(head, head->centres[i]);
-        const int8_t *row = eimp_row(head, head->centres[i]);
-        const int64_t norm2 = eimp_dot(row, row, head->dim), dot = eimp_dot(row, mean_row, head->dim);
-        const uint32_t common = meta->shift > mean->shift ? meta->shift : mean->shift;
-        int64_t a = (int64_t)eimp_least(meta->count, head->shrinkage) << (common - meta->shift);
-        int64_t b = kappa << (common - mean->shift);
-        to_scale(&a, &b);
-        /* 4 * 2^24 * 2^26 = 2^52 */
-        int64_t length2 = a * a * norm2 + 2 * a * b * dot + b * b * norm2_mean;
-        if (length2 < SMALLEST_LENGTH2) {
-            /* A centre that the mean cancels answers for itself; a row of zeros answers 0. */
-            length2 = TOP * TOP * norm2;
-            a = length2 > 0 ? TOP : 0;
-            b = 0;
-        }
-        const uint32_t root = eimp_isqrt((uint64_t)length2);
-        meta->alpha = coefficient(a, root ? root : 1);
-        meta->beta = coefficient(b, root ? root : 1);
-    }
+    const int32_t kappa = found ? weight_of_mean(head, index, found) : 0;
+    for (uint32_t i = 0; i < found; i++) refresh_slot(head, head->centres[i], index, kappa);
 }
 
 void eimp_refresh(eimp_head *head) {
@@ -90,9 +93,8 @@ void eimp_visit_scores(eimp_head *head, eimp_visit_fn visit, void *context) {
             const uint32_t slot = first + i;
             const eimp_slot *meta = eimp_meta(head, slot);
             if (slot < classes) head->mean_dots[slot] = dots[i];
-            const int64_t score =
-                (int64_t)meta->alpha * dots[i] + (int64_t)meta->beta * head->mean_dots[meta->cls];
-            visit(context, slot, meta->cls, score);
+            visit(context, slot, meta->cls,
+                  eimp_wide(meta->alpha, dots[i]) + eimp_wide(meta->beta, head->mean_dots[meta->cls]));
         }
     }
 }
@@ -103,7 +105,7 @@ uint32_t eimp_query_norm_q16(const eimp_head *head) {
 }
 
 int32_t eimp_cosine_q23(int64_t score, uint32_t norm_q16) {
-    /* |score| is at most |q| * 2^28 and rounding, below 2^42. */
-    const int64_t cosine = eimp_rounded(score * 2048, norm_q16), one = (int64_t)1 << 23;
-    return (int32_t)(cosine > one ? one : cosine < -one ? -one : cosine);
+    /* |score| is at most |q| * 2^28 and rounding, below 2^42; the quotient is little above 2^23. */
+    const int32_t cosine = (int32_t)eimp_rounded(score * 2048, norm_q16), one = (int32_t)1 << 23;
+    return cosine > one ? one : cosine < -one ? -one : cosine;
 }

@@ -24,9 +24,20 @@ enum eimp_section {
 
 #define EIMP_CONFIG_BYTES 20u
 #define EIMP_STATE_BYTES 28u
-#define EIMP_LARGEST_ITEM 52u /* of those that are not rows */
 
+/* Padded with zeros to more than EIMP_SECTION_NAME_BYTES. */
 extern const char eimp_section_names[EIMP_SNAPSHOT_SECTIONS][EIMP_SECTION_NAME_BYTES + 1];
+
+/* A section is `items` items of `bytes` bytes. */
+typedef struct eimp_column {
+    uint32_t items, bytes;
+} eimp_column;
+
+eimp_column eimp_column_of(const eimp_head *head, uint32_t section);
+/* Where an item of a section behind config and state lies in the head, as in the file. */
+void *eimp_item(const eimp_head *head, uint32_t section, uint32_t place);
+/* Go on with a CRC over `count` bytes; what `read` returned. */
+int eimp_crc_over(eimp_read_fn read, void *context, uint32_t offset, uint32_t count, uint32_t *crc);
 
 static inline void eimp_put16(uint8_t *out, uint32_t value) {
     out[0] = (uint8_t)value;

@@ -5,36 +5,39 @@
 
 #include "eimp_internal.h"
 
-#define PIECE 64u
-#define MOST_SHOTS ((uint64_t)1 << 48)
+#define PIECE 32u
+#define MEAN_MAX (1 << 24)
+#define MOST_SHOTS_HIGH (1u << 16) /* in units of 2^32 */
 
 /* A snapshot under examination: where its sections lie, and what its config and state say. */
 typedef struct source {
     eimp_read_fn read;
     void *context;
+    int status; /* the first thing that was wrong; nothing is read any more */
     uint32_t at[EIMP_SNAPSHOT_SECTIONS];
     uint32_t length[EIMP_SNAPSHOT_SECTIONS];
-    uint32_t present; /* a bit for each section */
-    uint32_t ppm, max_proxies, shrinkage, n_slots, n_classes;
+    uint8_t config[EIMP_CONFIG_BYTES], state[EIMP_STATE_BYTES];
+    uint32_t max_proxies, n_slots, n_classes;
     eimp_layout layout;
 } source;
 
-static int read_at(const source *s, uint32_t offset, void *out, uint32_t count) {
-    return s->read(s->context, offset, out, count);
+/* Zeros where something was wrong. */
+static void read_at(source *s, uint32_t offset, void *out, uint32_t count) {
+    if (s->status == EIMP_OK) s->status = s->read(s->context, offset, out, count);
+    if (s->status != EIMP_OK) memset(out, 0, count);
 }
 
-/* Go on with a CRC over a stretch of the file. */
-static int crc_over(const source *s, uint32_t offset, uint32_t count, uint32_t *crc) {
-    uint8_t piece[PIECE];
-    while (count) {
-        const uint32_t part = eimp_least(count, PIECE);
-        const int status = read_at(s, offset, piece, part);
-        if (status != EIMP_OK) return status;
-        *crc = eimp_crc32(*crc, piece, part);
-        offset += part;
-        count -= part;
-    }
-    return EIMP_OK;
+static void read_item(source *s, uint32_t section, uint32_t place, void *out, uint32_t bytes) {
+    read_at(s, s->at[section] + place * bytes, out, bytes);
+}
+
+static int expect(source *s, int fine) {
+    if (s->status == EIMP_OK && !fine) s->status = EIMP_E_CORRUPT;
+    return s->status == EIMP_OK;
+}
+
+static void crc_over(source *s, uint32_t offset, uint32_t count, uint32_t *crc) {
+    if (s->status == EIMP_OK) s->status = eimp_crc_over(s->read, s->context, offset, count, crc);
 }
 
 /* A name is 1 to 8 characters from ! to ~, then zeros. */
@@ -46,246 +49,184 @@ static int name_is_possible(const uint8_t name[EIMP_SECTION_NAME_BYTES]) {
     return length > 0;
 }
 
-static int occurred_before(const source *s, uint32_t entry, const uint8_t *name, int *before) {
-    uint8_t other[EIMP_SECTION_NAME_BYTES];
-    *before = 0;
-    for (uint32_t i = 0; i < entry; i++) {
-        const uint32_t offset = EIMP_SNAPSHOT_HEADER_BYTES + i * EIMP_SNAPSHOT_ENTRY_BYTES;
-        const int status = read_at(s, offset, other, sizeof other);
-        if (status != EIMP_OK) return status;
-        if (!memcmp(other, name, sizeof other)) *before = 1;
-    }
-    return EIMP_OK;
-}
-
-static void remember(source *s, const uint8_t *name, uint32_t at, uint32_t length) {
-    uint8_t padded[EIMP_SECTION_NAME_BYTES];
-    for (uint32_t section = 0; section < EIMP_SNAPSHOT_SECTIONS; section++) {
-        memset(padded, 0, sizeof padded);
-        memcpy(padded, eimp_section_names[section], strlen(eimp_section_names[section]));
-        if (memcmp(padded, name, sizeof padded)) continue;
-        s->at[section] = at;
-        s->length[section] = length;
-        s->present |= 1u << section;
-    }
-}
-
 /* Entries, their payloads' checksums, and that all of it adds up to the file. */
-static int check_table(source *s, uint32_t sections, uint32_t size) {
+static void check_table(source *s, uint32_t sections, uint32_t size) {
     uint32_t at = EIMP_SNAPSHOT_HEADER_BYTES + sections * EIMP_SNAPSHOT_ENTRY_BYTES;
     for (uint32_t i = 0; i < sections; i++) {
-        uint8_t entry[EIMP_SNAPSHOT_ENTRY_BYTES];
-        int before = 0;
+        uint8_t entry[EIMP_SNAPSHOT_ENTRY_BYTES], other[EIMP_SECTION_NAME_BYTES];
+        const uint32_t place = EIMP_SNAPSHOT_HEADER_BYTES + i * EIMP_SNAPSHOT_ENTRY_BYTES;
         uint32_t crc = 0;
-        int status = read_at(s, EIMP_SNAPSHOT_HEADER_BYTES + i * EIMP_SNAPSHOT_ENTRY_BYTES, entry, sizeof entry);
-        if (status == EIMP_OK) status = occurred_before(s, i, entry, &before);
-        if (status != EIMP_OK) return status;
+        read_at(s, place, entry, sizeof entry);
+        for (uint32_t before = EIMP_SNAPSHOT_HEADER_BYTES; before < place; before += EIMP_SNAPSHOT_ENTRY_BYTES) {
+            read_at(s, before, other, sizeof other);
+            expect(s, memcmp(other, entry, sizeof other));
+        }
         const uint32_t length = eimp_take32(entry + 8);
-        if (!name_is_possible(entry) || before || length > size - at) return EIMP_E_CORRUPT;
-        status = crc_over(s, at, length, &crc);
-        if (status != EIMP_OK) return status;
-        if (crc != eimp_take32(entry + 12)) return EIMP_E_CORRUPT;
-        remember(s, entry, at, length);
+        if (!expect(s, name_is_possible(entry) && length <= size - at)) return;
+        crc_over(s, at, length, &crc);
+        expect(s, crc == eimp_take32(entry + 12));
+        for (uint32_t section = 0; section < EIMP_SNAPSHOT_SECTIONS; section++)
+            if (!memcmp(eimp_section_names[section], entry, EIMP_SECTION_NAME_BYTES)) {
+                s->at[section] = at;
+                s->length[section] = length;
+            }
         at += length;
     }
-    return at == size ? EIMP_OK : EIMP_E_CORRUPT;
+    expect(s, at == size);
 }
 
-static int check_container(source *s, uint32_t size) {
+static void check_container(source *s, uint32_t size) {
     uint8_t header[EIMP_SNAPSHOT_HEADER_BYTES];
-    if (size < sizeof header || size > EIMP_MAX_SNAPSHOT_BYTES) return EIMP_E_CORRUPT;
-    int status = read_at(s, 0, header, sizeof header);
-    if (status != EIMP_OK) return status;
-    const uint32_t sections = eimp_take32(header + 12);
-    if (memcmp(header, "EIMPSNAP", 8) || sections > (size - sizeof header) / EIMP_SNAPSHOT_ENTRY_BYTES)
-        return EIMP_E_CORRUPT;
+    if (!expect(s, size >= sizeof header && size <= EIMP_MAX_SNAPSHOT_BYTES)) return;
+    read_at(s, 0, header, sizeof header);
+    const uint32_t sections = eimp_take32(header + 12), major = eimp_take16(header + 8);
+    if (!expect(s, !memcmp(header, "EIMPSNAP", 8) &&
+                       sections <= (size - sizeof header) / EIMP_SNAPSHOT_ENTRY_BYTES))
+        return;
     uint32_t crc = eimp_crc32(0, header, EIMP_SNAPSHOT_CHECKED_BYTES);
-    status = crc_over(s, sizeof header, sections * EIMP_SNAPSHOT_ENTRY_BYTES, &crc);
-    if (status != EIMP_OK) return status;
-    if (crc != eimp_take32(header + 20)) return EIMP_E_CORRUPT;
+    crc_over(s, sizeof header, sections * EIMP_SNAPSHOT_ENTRY_BYTES, &crc);
+    if (!expect(s, crc == eimp_take32(header + 20))) return;
     /* Only an intact header may speak of versions. */
-    if (eimp_take16(header + 8) > EIMP_SNAPSHOT_MAJOR) return EIMP_E_VERSION;
-    if (eimp_take16(header + 8) < EIMP_SNAPSHOT_MAJOR || sections > EIMP_MAX_SNAPSHOT_SECTIONS ||
-        eimp_take32(header + 16) != size)
-        return EIMP_E_CORRUPT;
-    return check_table(s, sections, size);
+    if (major > EIMP_SNAPSHOT_MAJOR) s->status = EIMP_E_VERSION;
+    if (expect(s, major == EIMP_SNAPSHOT_MAJOR && sections <= EIMP_MAX_SNAPSHOT_SECTIONS &&
+                      eimp_take32(header + 16) == size))
+        check_table(s, sections, size);
 }
 
-static int check_config(const eimp_head *head, source *s) {
-    uint8_t config[EIMP_CONFIG_BYTES];
-    if (s->length[EIMP_SECTION_CONFIG] != sizeof config) return EIMP_E_CORRUPT;
-    const int status = read_at(s, s->at[EIMP_SECTION_CONFIG], config, sizeof config);
-    if (status != EIMP_OK) return status;
-    const uint32_t dim = eimp_take32(config), budget = eimp_take32(config + 4);
-    s->ppm = eimp_take32(config + 8);
+static void check_config(const eimp_head *head, source *s) {
+    const uint8_t *config = s->config;
+    expect(s, s->length[EIMP_SECTION_CONFIG] == sizeof s->config);
+    read_item(s, EIMP_SECTION_CONFIG, 0, s->config, sizeof s->config);
     s->max_proxies = eimp_take16(config + 12);
-    s->shrinkage = eimp_take16(config + 14);
-    if (eimp_layout_for(dim, budget, config[16] ? EIMP_UNDO_YES : EIMP_UNDO_NO, &s->layout) != EIMP_OK ||
-        eimp_check_options(s->ppm, s->max_proxies, s->shrinkage) != EIMP_OK)
-        return EIMP_E_CORRUPT;
-    if (dim != head->dim) return EIMP_E_SHAPE;
-    return budget <= head->budget_room && s->max_proxies <= head->centres_room + 1u &&
-                   s->length[EIMP_SECTION_BACKBONE] <= head->backbone_room
-               ? EIMP_OK
-               : EIMP_E_CAPACITY;
+    const uint32_t dim = eimp_take32(config), budget = eimp_take32(config + 4);
+    const int status = eimp_layout_for(dim, budget, config[16] ? EIMP_UNDO_YES : EIMP_UNDO_NO, &s->layout);
+    if (!expect(s, status == EIMP_OK &&
+                       eimp_check_options(eimp_take32(config + 8), s->max_proxies, eimp_take16(config + 14)) == EIMP_OK))
+        return;
+    if (dim != head->dim) {
+        s->status = EIMP_E_SHAPE;
+    } else if (budget > head->budget_room || s->max_proxies > head->centres_room + 1u ||
+               s->length[EIMP_SECTION_BACKBONE] > head->backbone_room) {
+        s->status = EIMP_E_CAPACITY;
+    }
 }
 
-static int check_state(source *s, uint32_t dim) {
-    uint8_t state[EIMP_STATE_BYTES];
-    if (s->length[EIMP_SECTION_STATE] != sizeof state) return EIMP_E_CORRUPT;
-    const int status = read_at(s, s->at[EIMP_SECTION_STATE], state, sizeof state);
-    if (status != EIMP_OK) return status;
-    const uint64_t shots = eimp_take32(state + 8) | (uint64_t)eimp_take32(state + 12) << 32;
-    const uint64_t n = s->n_slots = eimp_take32(state);
-    const uint32_t classes = s->n_classes = eimp_take32(state + 4);
-    if (shots > MOST_SHOTS || classes > s->layout.max_classes || n < classes ||
-        n > eimp_slots_for(&s->layout, classes))
-        return EIMP_E_CORRUPT;
+/* Whether a head can have written this running statistic (count, mean, variance). A rounded cosine may pass 1 a little;
+ * one number has no variance. eimp_thresholds counts on these ranges: with others it would overflow. */
+static int is_statistic(const uint8_t *numbers, uint32_t window) {
+    const uint32_t count = eimp_take32(numbers);
+    const int32_t mean = (int32_t)eimp_take32(numbers + 4);
+    return count <= window && mean <= MEAN_MAX && mean >= -MEAN_MAX && (count > 1 || !eimp_take32(numbers + 8));
+}
+
+/* Slots and classes fit the budget, the sections have as many bytes as these need. */
+static void check_state(source *s, uint32_t dim) {
+    expect(s, s->length[EIMP_SECTION_STATE] == sizeof s->state);
+    read_item(s, EIMP_SECTION_STATE, 0, s->state, sizeof s->state);
+    const uint32_t shots_low = eimp_take32(s->state + 8), shots_high = eimp_take32(s->state + 12);
+    const uint32_t n = s->n_slots = eimp_take32(s->state), classes = s->n_classes = eimp_take32(s->state + 4);
+    if (!expect(s, shots_high + (shots_low > 0) <= MOST_SHOTS_HIGH && classes <= s->layout.max_classes &&
+                       n >= classes && is_statistic(s->state + 16, 4 * EIMP_WINDOW)))
+        return;
     const uint32_t *length = s->length;
-    return length[EIMP_SECTION_CLASSES] == classes * EIMP_RECORD_BYTES && length[EIMP_SECTION_COUNT] == 4 * n &&
-                   length[EIMP_SECTION_CLASS] == 2 * n && length[EIMP_SECTION_SHIFT] == n &&
-                   length[EIMP_SECTION_HIGH] == n * dim && length[EIMP_SECTION_LOW] == n * dim
-               ? EIMP_OK
-               : EIMP_E_CORRUPT;
+    expect(s, n <= eimp_slots_for(&s->layout, classes) && length[EIMP_SECTION_CLASSES] == classes * EIMP_RECORD_BYTES &&
+                  length[EIMP_SECTION_COUNT] == 4 * n && length[EIMP_SECTION_CLASS] == 2 * n &&
+                  length[EIMP_SECTION_SHIFT] == n && length[EIMP_SECTION_HIGH] == n * dim &&
+                  length[EIMP_SECTION_LOW] == n * dim);
 }
 
 /* Labels are labels, none occurs twice, every class has a shot. */
-static int check_records(const source *s) {
-    for (uint32_t index = 0; index < s->n_classes; index++) {
-        uint8_t record[EIMP_RECORD_BYTES];
-        eimp_label label, other;
-        const uint32_t at = s->at[EIMP_SECTION_CLASSES] + index * EIMP_RECORD_BYTES;
-        int status = read_at(s, at, record, sizeof record);
-        if (status != EIMP_OK) return status;
-        memcpy(&label, record, sizeof label);
-        if (eimp_label_check(&label) != EIMP_OK || !eimp_take32(record + EIMP_LABEL_FIELD_BYTES)) return EIMP_E_CORRUPT;
-        for (uint32_t before = 0; before < index; before++) {
-            status = read_at(s, s->at[EIMP_SECTION_CLASSES] + before * EIMP_RECORD_BYTES, &other, sizeof other);
-            if (status != EIMP_OK) return status;
-            if (!memcmp(&label, &other, sizeof label)) return EIMP_E_CORRUPT;
-        }
+static void check_record(source *s, uint32_t index) {
+    uint8_t record[EIMP_RECORD_BYTES];
+    eimp_label label, other;
+    read_item(s, EIMP_SECTION_CLASSES, index, record, sizeof record);
+    memcpy(&label, record, sizeof label);
+    expect(s, eimp_label_check(&label) == EIMP_OK && eimp_take32(record + EIMP_LABEL_FIELD_BYTES) &&
+                  is_statistic(record + 40, EIMP_WINDOW));
+    while (index--) {
+        read_at(s, s->at[EIMP_SECTION_CLASSES] + index * EIMP_RECORD_BYTES, &other, sizeof other);
+        expect(s, memcmp(&label, &other, sizeof label));
     }
-    return EIMP_OK;
 }
 
-/* Class numbers, counts and shifts; `proxies` counts those of each class. */
-static int check_slots(const source *s, int32_t *proxies) {
-    memset(proxies, 0, s->n_classes * sizeof *proxies);
-    for (uint32_t slot = 0; slot < s->n_slots; slot++) {
-        uint8_t numbers[7];
-        int status = read_at(s, s->at[EIMP_SECTION_COUNT] + 4 * slot, numbers, 4);
-        if (status == EIMP_OK) status = read_at(s, s->at[EIMP_SECTION_CLASS] + 2 * slot, numbers + 4, 2);
-        if (status == EIMP_OK) status = read_at(s, s->at[EIMP_SECTION_SHIFT] + slot, numbers + 6, 1);
-        if (status != EIMP_OK) return status;
-        const uint32_t index = eimp_take16(numbers + 4);
-        if (!eimp_take32(numbers) || numbers[6] > EIMP_SHIFT_MAX || index >= s->n_classes ||
-            (slot < s->n_classes && index != slot) || (uint32_t)++proxies[index] > s->max_proxies)
-            return EIMP_E_CORRUPT;
-    }
-    return EIMP_OK;
-}
-
-static int check_rows(const source *s) {
-    int8_t high[PIECE / 2], low[PIECE / 2];
-    const uint32_t count = s->length[EIMP_SECTION_HIGH];
-    for (uint32_t done = 0; done < count; done += sizeof high) {
-        const uint32_t part = eimp_least(sizeof high, count - done);
-        int status = read_at(s, s->at[EIMP_SECTION_HIGH] + done, high, part);
-        if (status == EIMP_OK) status = read_at(s, s->at[EIMP_SECTION_LOW] + done, low, part);
-        if (status != EIMP_OK) return status;
+/* Class numbers, counts, shifts and rows; `proxies` counts those of each class. */
+static void check_slot(source *s, uint32_t slot, uint32_t dim, int32_t *proxies) {
+    uint8_t count[4], class_number[2], shift[1];
+    int8_t high[PIECE], low[PIECE];
+    uint64_t square = 0;
+    read_item(s, EIMP_SECTION_COUNT, slot, count, sizeof count);
+    read_item(s, EIMP_SECTION_CLASS, slot, class_number, sizeof class_number);
+    read_item(s, EIMP_SECTION_SHIFT, slot, shift, sizeof shift);
+    const uint32_t index = eimp_take16(class_number);
+    if (!expect(s, eimp_take32(count) && shift[0] <= EIMP_SHIFT_MAX && index < s->n_classes &&
+                       (slot >= s->n_classes || index == slot) && (uint32_t)++proxies[index] <= s->max_proxies))
+        return;
+    for (uint32_t done = 0; done < dim; done += PIECE) {
+        const uint32_t part = eimp_least(PIECE, dim - done), at = slot * dim + done;
+        read_at(s, s->at[EIMP_SECTION_HIGH] + at, high, part);
+        read_at(s, s->at[EIMP_SECTION_LOW] + at, low, part);
         for (uint32_t i = 0; i < part; i++) {
             const int32_t value = high[i] * 256 + low[i];
-            if (value > EIMP_ROW_MAX || value < -EIMP_ROW_MAX) return EIMP_E_CORRUPT;
+            expect(s, value <= EIMP_ROW_MAX && value >= -EIMP_ROW_MAX);
+            square += (uint32_t)(value * value);
         }
     }
-    return EIMP_OK;
+    expect(s, square >> (2 * shift[0] + 8) <= EIMP_SQUARE_MAX);
 }
 
-static int check_all(const eimp_head *head, source *s, uint32_t size) {
-    const uint32_t needed = (1u << EIMP_SECTION_BACKBONE) - 1u;
-    int status = check_container(s, size);
-    if (status != EIMP_OK) return status;
-    if ((s->present & needed) != needed || s->length[EIMP_SECTION_BACKBONE] > EIMP_MAX_BACKBONE_BYTES)
-        return EIMP_E_CORRUPT;
-    status = check_config(head, s);
-    if (status == EIMP_OK) status = check_state(s, head->dim);
-    if (status == EIMP_OK) status = check_records(s);
-    if (status == EIMP_OK) status = check_slots(s, head->mean_dots);
-    if (status == EIMP_OK) status = check_rows(s);
-    return status;
+static void check_all(const eimp_head *head, source *s, uint32_t size) {
+    check_container(s, size);
+    expect(s, s->length[EIMP_SECTION_BACKBONE] <= EIMP_MAX_BACKBONE_BYTES);
+    for (uint32_t section = 0; section < EIMP_SECTION_BACKBONE; section++) expect(s, s->at[section] > 0);
+    check_config(head, s);
+    check_state(s, head->dim);
+    if (s->status != EIMP_OK) return;
+    memset(head->mean_dots, 0, s->n_classes * sizeof *head->mean_dots);
+    for (uint32_t index = 0; index < s->n_classes; index++) check_record(s, index);
+    for (uint32_t slot = 0; slot < s->n_slots; slot++) check_slot(s, slot, head->dim, head->mean_dots);
+}
+
+static void open_source(source *s, eimp_read_fn read, void *context) {
+    memset(s, 0, sizeof *s);
+    s->read = read;
+    s->context = context;
 }
 
 int eimp_snapshot_check(const eimp_head *head, eimp_read_fn read, void *context, uint32_t size) {
     source s;
-    memset(&s, 0, sizeof s);
-    s.read = read;
-    s.context = context;
-    return check_all(head, &s, size);
+    open_source(&s, read, context);
+    check_all(head, &s, size);
+    return s.status;
 }
 
-static int load_record(eimp_head *head, const source *s, uint32_t index) {
-    uint8_t raw[EIMP_RECORD_BYTES];
-    eimp_record record;
-    const int status = read_at(s, s->at[EIMP_SECTION_CLASSES] + index * EIMP_RECORD_BYTES, raw, sizeof raw);
-    if (status != EIMP_OK) return status;
-    memcpy(&record.label, raw, sizeof record.label);
-    record.shots = eimp_take32(raw + 32);
-    record.pair_cost = eimp_take32(raw + 36);
-    record.other_count = eimp_take32(raw + 40);
-    record.other_mean = (int32_t)eimp_take32(raw + 44);
-    record.other_variance = eimp_take32(raw + 48);
-    eimp_put_record(head, index, &record);
-    return EIMP_OK;
-}
-
-static int load_slot(eimp_head *head, const source *s, uint32_t slot) {
-    uint8_t numbers[6];
-    eimp_slot *meta = eimp_meta(head, slot);
-    const uint32_t dim = head->dim;
-    memset(meta, 0, sizeof *meta);
-    int status = read_at(s, s->at[EIMP_SECTION_COUNT] + 4 * slot, numbers, 4);
-    if (status == EIMP_OK) status = read_at(s, s->at[EIMP_SECTION_CLASS] + 2 * slot, numbers + 4, 2);
-    if (status == EIMP_OK) status = read_at(s, s->at[EIMP_SECTION_SHIFT] + slot, &meta->shift, 1);
-    if (status == EIMP_OK) status = read_at(s, s->at[EIMP_SECTION_HIGH] + slot * dim, eimp_row(head, slot), dim);
-    if (status == EIMP_OK) status = read_at(s, s->at[EIMP_SECTION_LOW] + slot * dim, eimp_row(head, slot) + dim, dim);
-    meta->count = eimp_take32(numbers);
-    meta->cls = (uint16_t)eimp_take16(numbers + 4);
-    return status;
-}
-
-static int load_words(eimp_head *head, const source *s) {
-    uint8_t state[EIMP_STATE_BYTES];
+static void load_words(eimp_head *head, const source *s) {
+    const eimp_running own = {eimp_take32(s->state + 16), (int32_t)eimp_take32(s->state + 20),
+                              eimp_take32(s->state + 24)};
     eimp_words *words = eimp_words_of(head);
-    const int status = read_at(s, s->at[EIMP_SECTION_STATE], state, sizeof state);
-    if (status != EIMP_OK) return status;
     words->n_slots = s->n_slots;
     words->n_classes = s->n_classes;
-    words->shots = (int64_t)(eimp_take32(state + 8) | (uint64_t)eimp_take32(state + 12) << 32);
-    words->own_count = eimp_take32(state + 16);
-    words->own_mean = (int32_t)eimp_take32(state + 20);
-    words->own_variance = eimp_take32(state + 24);
-    return EIMP_OK;
+    memcpy(&words->shots, s->state + 8, 8);
+    eimp_set_own(head, &own);
 }
 
 int eimp_snapshot_load(eimp_head *head, eimp_read_fn read, void *context, uint32_t size) {
     source s;
-    memset(&s, 0, sizeof s);
-    s.read = read;
-    s.context = context;
-    int status = check_all(head, &s, size);
-    if (status != EIMP_OK) return status;
+    open_source(&s, read, context);
+    check_all(head, &s, size);
+    if (s.status != EIMP_OK) return s.status;
     eimp_clear(head);
     head->layout = s.layout;
-    head->false_accept_ppm = s.ppm;
+    head->false_accept_ppm = eimp_take32(s.config + 8);
     head->max_centres = (uint16_t)(s.max_proxies - 1u);
-    head->shrinkage = (uint16_t)s.shrinkage;
+    head->shrinkage = (uint16_t)eimp_take16(s.config + 14);
     head->backbone_length = (uint16_t)s.length[EIMP_SECTION_BACKBONE];
-    for (uint32_t index = 0; index < s.n_classes && status == EIMP_OK; index++) status = load_record(head, &s, index);
-    for (uint32_t slot = 0; slot < s.n_slots && status == EIMP_OK; slot++) status = load_slot(head, &s, slot);
-    if (status == EIMP_OK && head->backbone_length)
-        status = read_at(&s, s.at[EIMP_SECTION_BACKBONE], head->backbone, head->backbone_length);
-    if (status == EIMP_OK) status = load_words(head, &s);
-    if (status != EIMP_OK) {
+    load_words(head, &s);
+    for (uint32_t section = EIMP_SECTION_CLASSES; section < EIMP_SNAPSHOT_SECTIONS; section++) {
+        const eimp_column shape = eimp_column_of(head, section);
+        for (uint32_t place = 0; place < shape.items; place++)
+            read_item(&s, section, place, eimp_item(head, section, place), shape.bytes);
+    }
+    if (s.status != EIMP_OK) {
         eimp_clear(head);
         head->backbone_length = 0;
         return EIMP_E_STORAGE;
