@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,13 +16,7 @@ from edge_imprint.head.engine import make_engine
 from edge_imprint.head.labels import Label, check_label, check_labels, label_array
 from edge_imprint.head.options import check_options, false_accept_ppm
 from edge_imprint.head.scoring import ONE_Q23
-
-
-class Thresholds(NamedTuple):
-    """Cosines: at least `known` is known, below `unknown` is unknown, between the two is uncertain."""
-
-    known: float
-    unknown: float
+from edge_imprint.head.verdicts import Thresholds, verdicts_of
 
 
 class ImprintHead:
@@ -249,7 +243,7 @@ class ImprintHead:
             return label_array(labels)
         answers = np.empty(len(labels), dtype=object)
         answers[:] = labels
-        answers[self._verdicts(cosines) != "known"] = "unknown"
+        answers[verdicts_of(cosines, self._limits()) != "known"] = "unknown"
         return answers
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
@@ -267,14 +261,6 @@ class ImprintHead:
         limits = self._limits()
         return Thresholds(*(limit / ONE_Q23 for limit in limits)) if limits else None
 
-    def _verdicts(self, cosines_q23: NDArray[np.int64]) -> NDArray[np.str_]:
-        limits = self._limits()
-        if limits is None:
-            return np.full(cosines_q23.shape, "uncertain", dtype="<U9")
-        known, unknown = limits
-        below = np.where(cosines_q23 < unknown, "unknown", "uncertain")
-        return np.where(cosines_q23 >= known, "known", below)
-
     def verdicts(self, X: ArrayLike) -> NDArray[np.str_]:
         """What to make of each prediction: (n,) of "known", "uncertain" or "unknown".
 
@@ -282,7 +268,7 @@ class ImprintHead:
         the scores of never-shown and of taught things it is "unknown". With a single class there is nothing to compare
         with, and everything is "uncertain".
         """
-        return self._verdicts(self._engine.best(self._quantized(X))[1])
+        return verdicts_of(self._engine.best(self._quantized(X))[1], self._limits())
 
     def memory(self) -> dict[str, int]:
         """Bytes by purpose; they add up to `budget`."""
