@@ -249,11 +249,18 @@ class Builder:
 
         if self._fold:
             pixels = self._calibration.tensors("calibrate", "nhwc", "float32", spec=self.input).pick(self._range)
-            content = self._raw_tflite
-            return TfliteQuantiser(content, pixels, input_range=(0.0, 255.0), progress=progress), rewrite.uint8_input
-        content = self._float_tflite
-        tensors = self._calibration.tensors("calibrate", self._opened("tflite", content).spec)
-        return TfliteQuantiser(content, tensors.pick(self._range), progress=progress), _same
+            made = TfliteQuantiser(self._raw_tflite, pixels, input_range=(0.0, 255.0), progress=progress)
+            finish = rewrite.uint8_input
+        else:
+            content = self._float_tflite
+            tensors = self._calibration.tensors("calibrate", self._opened("tflite", content).spec)
+            made, finish = TfliteQuantiser(content, tensors.pick(self._range), progress=progress), _same
+        if made.between:
+            self.notes.append(
+                f"{format}: what lies between the layers stays float32, because the network normalises as it runs "
+                "(layer norm or the like): 8 bits cannot hold that."
+            )
+        return made, finish
 
 
 def _same(content: bytes) -> bytes:
