@@ -122,8 +122,8 @@ class TfliteQuantiser:
         """What stays float32 between int8 layers, by outputs; nothing where a network does not normalise as it runs.
 
         Layer norm divides by a spread that each picture has for itself. In int8 its squares and reciprocal roots cost a
-        small vision transformer 0.15 of cosine at the worst picture, and twice the time of float32. What reads the input
-        and what gives the output are int8 all the same: so are the file's two ends.
+        small vision transformer 0.15 of cosine at the worst picture, and a third more time than float32. What reads the
+        input and what gives the output are int8 all the same: so are the file's two ends.
         """
         network = self._network
         if not any(code in _NORMALISES for code, *_ in network):
