@@ -11,7 +11,20 @@ from typing import Annotated
 import typer
 
 from edge_imprint import __version__
-from edge_imprint.cli import backbones, demo, evaluate, export, forget, info, interrupts, learn, output, plan, predict
+from edge_imprint.cli import (
+    backbones,
+    demo,
+    evaluate,
+    export,
+    firmware,
+    forget,
+    info,
+    interrupts,
+    learn,
+    output,
+    plan,
+    predict,
+)
 from edge_imprint.errors import EdgeImprintError
 
 _INTERRUPTED = 130
@@ -43,6 +56,7 @@ def _top(
 
 for _command in (demo, learn, predict, forget, info, plan, evaluate, export, backbones):
     app.command(_command.__name__.rpartition(".")[2])(_command.command)
+app.add_typer(firmware.app, name="firmware")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -60,30 +74,29 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _interrupted()
     except Exception as error:
         # What a library makes of Ctrl-C is no defect.
-        return _interrupted() if interrupts.pressed() else _fail(_line(error, words))
+        return _interrupted() if interrupts.pressed() else _fail(_line(error))
     if code == _INTERRUPTED:  # what Typer makes of Ctrl-C
         return _interrupted()
     return code if isinstance(code, int) else 0
 
 
-def _line(error: Exception, words: list[str]) -> str:
+def _line(error: Exception) -> str:
     if isinstance(error, EdgeImprintError):
         return str(error)
     if isinstance(error, OSError):
         return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
     if isinstance(error, MemoryError):
         return "not enough memory for this; use smaller pictures or fewer at once"
-    return _explain(error, words)
+    return _explain(error)
 
 
-def _explain(error: Exception, words: list[str]) -> str:
+def _explain(error: Exception) -> str:
     """A wrong option or argument in Typer's words, or a defect of this program in one line."""
     if hasattr(
         error, "format_message"
     ):  # Typer's base class for usage errors has had two homes; this is what they share
-        command = next((word for word in words if not word.startswith("-")), "")
-        known = command in {info.name for info in app.registered_commands}
-        return f"{error.format_message()} Try: edge-imprint {command + ' ' if known else ''}--help"
+        context = getattr(error, "ctx", None)  # of the command whose words were wrong
+        return f"{error.format_message()} Try: {context.command_path if context else 'edge-imprint'} --help"
     if sys.flags.dev_mode:
         traceback.print_exc()
     return f"internal error, please report it ({type(error).__name__}: {error}); PYTHONDEVMODE=1 shows where"

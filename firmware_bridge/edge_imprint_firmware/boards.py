@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_imprint.errors import UsageError
+from edge_imprint.errors import EdgeImprintError, UsageError
+from edge_imprint.head import parse_budget
 
 KB, MB = 1 << 10, 1 << 20
 
@@ -55,12 +56,12 @@ class Board:
     Attributes:
         name: as in `--board`.
         core: the processor.
-        machine: what qemu-system-arm calls it.
+        machine: what qemu-system-arm calls it; empty for a board that it does not know.
         rom: start address and bytes of what programs lie in.
         ram: start address and bytes of the RAM used.
         port: the source file in `boards/` that drives its serial line.
-        uart_base: address of the serial line's registers.
-        uart_irq: interrupt number of its receiver.
+        uart_base: address of the serial line's registers; None where the port has them itself.
+        uart_irq: interrupt number of its receiver; None likewise.
         clock_hz: what SysTick counts.
         sector_bytes: what an erase of its flash clears.
         program_bytes: the smallest unit that its flash can write.
@@ -73,34 +74,47 @@ class Board:
     rom: tuple[int, int]
     ram: tuple[int, int]
     port: str
-    uart_base: int
-    uart_irq: int
+    uart_base: int | None
+    uart_irq: int | None
     clock_hz: int
     sector_bytes: int = 4096
     program_bytes: int = 8
     flash_on_chip: bool = False
 
 
-def _mps(
-    name: str, core: str, rom: tuple[int, int], ram: tuple[int, int], uart: int, irq: int, clock_hz: int = 25_000_000
-) -> Board:
+def _mps(name: str, core: str, rom: tuple[int, int], ram: tuple[int, int], uart: int, irq: int, clock_hz: int) -> Board:
     """One of Arm's FPGA boards; they share the CMSDK serial line."""
     return Board(name, CORES[core], name, rom, ram, "port_cmsdk.c", uart, irq, clock_hz)
 
 
+# Memory for programs and for data, as qemu has it.
+_MPS2 = ((0x0, 4 * MB), (0x2000_0000, 4 * MB))
+_MPS2_M33 = ((0x1000_0000, 4 * MB), (0x3800_0000, 2 * MB))
+_AN524 = ((0x1000_0000, 512 * KB), (0x3000_0000, 128 * KB))
+_AN547 = ((0x0, 512 * KB), (0x3100_0000, 2 * MB))
 _BOARDS = (
-    _mps("mps2-an385", "cortex-m3", (0x0, 4 * MB), (0x2000_0000, 4 * MB), 0x4000_4000, 0),
-    _mps("mps2-an386", "cortex-m4", (0x0, 4 * MB), (0x2000_0000, 4 * MB), 0x4000_4000, 0),
-    _mps("mps2-an500", "cortex-m7", (0x0, 4 * MB), (0x2000_0000, 4 * MB), 0x4000_4000, 0),
-    _mps("mps2-an505", "cortex-m33", (0x1000_0000, 4 * MB), (0x3800_0000, 2 * MB), 0x5020_0000, 32, 20_000_000),
-    _mps("mps2-an521", "cortex-m33-nodsp", (0x1000_0000, 4 * MB), (0x3800_0000, 2 * MB), 0x5020_0000, 32, 20_000_000),
-    _mps("mps3-an524", "cortex-m33-nodsp", (0x1000_0000, 512 * KB), (0x3000_0000, 128 * KB), 0x5130_3000, 32, 32_000_000),
-    _mps("mps3-an547", "cortex-m55", (0x0, 512 * KB), (0x3100_0000, 2 * MB), 0x5930_3000, 33, 32_000_000),
+    _mps("mps2-an385", "cortex-m3", *_MPS2, 0x4000_4000, 0, 25_000_000),
+    _mps("mps2-an386", "cortex-m4", *_MPS2, 0x4000_4000, 0, 25_000_000),
+    _mps("mps2-an500", "cortex-m7", *_MPS2, 0x4000_4000, 0, 25_000_000),
+    _mps("mps2-an505", "cortex-m33", *_MPS2_M33, 0x5020_0000, 32, 20_000_000),
+    _mps("mps2-an521", "cortex-m33-nodsp", *_MPS2_M33, 0x5020_0000, 32, 20_000_000),
+    _mps("mps3-an524", "cortex-m33-nodsp", *_AN524, 0x5130_3000, 32, 32_000_000),
+    _mps("mps3-an547", "cortex-m55", *_AN547, 0x5930_3000, 33, 32_000_000),
     Board(
-        "microbit", CORES["cortex-m0"], "microbit", (0x0, 256 * KB), (0x2000_0000, 16 * KB), "port_nrf51.c",
-        0x4000_2000, 2, 16_000_000, sector_bytes=1024, program_bytes=4, flash_on_chip=True,
+        name="microbit",
+        core=CORES["cortex-m0"],
+        machine="microbit",
+        rom=(0x0, 256 * KB),
+        ram=(0x2000_0000, 16 * KB),
+        port="port_nrf51.c",
+        uart_base=0x4000_2000,
+        uart_irq=2,
+        clock_hz=16_000_000,
+        sector_bytes=1024,
+        program_bytes=4,
+        flash_on_chip=True,
     ),
-)  # fmt: skip
+)
 BOARDS = {board.name: board for board in _BOARDS}
 
 
@@ -113,3 +127,46 @@ def find(name: str) -> Board:
     if name not in BOARDS:
         raise UsageError(f"--board must be one of {', '.join(BOARDS)}, or custom for your own; got {name}")
     return BOARDS[name]
+
+
+def custom(core: str | None, rom: str | None, ram: str | None, clock_hz: int | None) -> Board:
+    """A board of the user's own: everything but the port is generated.
+
+    Args:
+        core: one of `CORES`.
+        rom: start and size of the flash that programs lie in, such as "0x08000000:512KB".
+        ram: likewise.
+        clock_hz: what drives SysTick, which is the processor's clock.
+
+    Raises:
+        UsageError: one is missing or cannot be read.
+
+    >>> custom("cortex-m4", "0x08000000:512KB", "0x20000000:128KB", 16_000_000).ram
+    (536870912, 131072)
+    """
+    missing = [
+        name
+        for name, value in (("--core", core), ("--rom", rom), ("--ram", ram), ("--clock-hz", clock_hz))
+        if value is None
+    ]
+    if core is None or rom is None or ram is None or clock_hz is None:
+        raise UsageError(f"--board custom needs {', '.join(missing)} as well, such as --rom 0x08000000:512KB")
+    if core not in CORES:
+        raise UsageError(f"--core must be one of {', '.join(CORES)}; got {core}")
+    if not 1_000 <= clock_hz < 1 << 32:
+        raise UsageError(f"--clock-hz must be the processor's clock, such as 16000000; got {clock_hz}")
+    return Board(
+        "custom", CORES[core], "", _memory("--rom", rom), _memory("--ram", ram), "port_custom.c", None, None, clock_hz
+    )
+
+
+def _memory(option: str, text: str) -> tuple[int, int]:
+    """Start and size from "0x20000000:128KB"."""
+    start, _, size = text.partition(":")
+    try:
+        memory = int(start, 0), parse_budget(size)
+    except (ValueError, EdgeImprintError):
+        memory = (-1, 0)
+    if memory[0] < 0 or memory[0] % 8 or memory[0] + memory[1] > 1 << 32:
+        raise UsageError(f"{option} must be START:SIZE, such as 0x20000000:128KB; got {text}")
+    return memory

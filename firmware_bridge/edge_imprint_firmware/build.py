@@ -106,7 +106,9 @@ def make(project: Path, cc: str, *arguments: str) -> str:
     if done.returncode != 0:
         said = done.stderr.strip().splitlines()
         telling = ("error:", "undefined reference", "undefined symbol", "overflowed", "multiple definition")
-        first = next((line for line in said if any(word in line for word in telling)), said[-1] if said else "no reason")
+        first = next(
+            (line for line in said if any(word in line for word in telling)), said[-1] if said else "no reason"
+        )
         raise BuildError(f"{project} does not build with {cc}: {first.strip()}")
     return done.stdout
 

@@ -15,9 +15,8 @@ from typing import Any
 
 from edge_imprint.atomic import storage_errors
 from edge_imprint.errors import EdgeImprintError, MissingRuntimeError, UsageError
-from edge_imprint.head import parse_budget, plan
-from edge_imprint_firmware import boards, build
-from edge_imprint_firmware.options import HeadOptions, default_budget, options_from
+from edge_imprint_firmware import boards, build, sizes
+from edge_imprint_firmware.options import chosen
 
 # One instruction takes 2^6 ns of the board's time, so that its timer counts instructions, exactly and repeatably.
 INSTRUCTION_SHIFT = 6
@@ -36,11 +35,11 @@ class Emulator:
         flash: the file that stands for the board's flash.
     """
 
-    def __init__(self, board: boards.Board, program: Path, flash: Path | None = None) -> None:
+    def __init__(self, board: boards.Board, program: Path, flash: Path | None = None, port: int = 0) -> None:
         self.board = board.name
         self._folder = tempfile.TemporaryDirectory(prefix="edge-imprint-board-") if flash is None else None
         self.flash = Path(self._folder.name) / "flash.bin" if self._folder else Path(flash or "").resolve()
-        with socket.create_server(("127.0.0.1", 0)) as listener:
+        with _listener(port) as listener:
             self.url = f"socket://127.0.0.1:{listener.getsockname()[1]}"
             self._process = self._start(board, program, listener)
         self._stop = weakref.finalize(self, _kill, self._process)
@@ -120,6 +119,7 @@ def start(
     state: str | Path | None = None,
     flash: str | Path | None = None,
     classes: int | None = None,
+    port: int = 0,
     **options: Any,
 ) -> Emulator:
     """Build the program for a board and start it in the emulator.
@@ -131,43 +131,43 @@ def start(
         state: a snapshot that the board starts with; `dim` and `budget` are then its own.
         flash: the file that stands for the board's flash, made when it is missing; a temporary one when None.
         classes: how many classes have to fit.
+        port: TCP port of the serial line; any free one for 0.
         options: the others of `HeadOptions`.
 
     Raises:
-        UsageError: no such board, or `state` beside `dim` or `budget`.
+        UsageError: no such board, `state` beside `dim` or `budget`, or `flash` is a file that no such board wrote.
         BudgetError, CapacityError: the head does not fit into the board, or the classes not into the head.
         MissingRuntimeError: no compiler, make or qemu-system-arm; the message says how to get it.
-        EmulatorError: it does not start.
+        StorageError: the file of the flash cannot be written.
+        EmulatorError: it does not start, or the port is taken.
     """
     known = boards.find(board)
-    head = head_options(known, dim, budget, state=state, classes=classes, **options)
-    return Emulator(known, build.program(known, head, state), None if flash is None else Path(flash))
+    head = chosen(known, dim, budget, state=state, classes=classes, **options)
+    if flash is not None:
+        _check_flash(Path(flash), known, sizes.flash_bytes(head.snapshot_bytes, known.sector_bytes))
+    return Emulator(known, build.program(known, head, state), None if flash is None else Path(flash), port)
 
 
-def head_options(
-    board: boards.Board,
-    dim: int | None = None,
-    budget: int | str | None = None,
-    *,
-    state: str | Path | None = None,
-    classes: int | None = None,
-    **options: Any,
-) -> HeadOptions:
-    """The head's options as `start` understands them; see there."""
-    if state is not None:
-        given = {"dim": dim, "budget": budget, **options}
-        others = [name for name, value in given.items() if value is not None and name != "backbone_bytes"]
-        if others:
-            raise UsageError(f"a snapshot brings its own {', '.join(others)}; leave them out, or leave state out")
-        head = options_from(state, **{k: v for k, v in options.items() if k == "backbone_bytes" and v is not None})
-    else:
-        chosen = {name: value for name, value in options.items() if value is not None}
-        length = 64 if dim is None else dim
-        size = default_budget(board, length, chosen.get("backbone_bytes", 512)) if budget is None else budget
-        head = HeadOptions(length, parse_budget(size), **chosen)
-    if classes is not None:
-        plan(head.dim, head.budget, classes=classes, undo=head.undo)
-    return head
+def _check_flash(file: Path, board: boards.Board, flash_bytes: int) -> None:
+    """That the file can be written, and that it is no other file of its owner's which a save would overwrite."""
+    with storage_errors("write", file), file.open("ab+") as opened:
+        opened.seek(0)
+        start = opened.read(flash_bytes + 1)
+    if len(start) > flash_bytes or (len(start) < flash_bytes and start.strip(b"\xff")):
+        raise UsageError(
+            f"the flash of {board.name} with this head is a file of {flash_bytes} bytes; {file} holds something else. "
+            "Name a new file"
+        )
+
+
+def _listener(port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise UsageError(f"a TCP port is from 0 to 65535; got {port}")
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        why = error.strerror or error
+        raise EmulatorError(f"TCP port {port} cannot be had: {why}. Choose another, or 0 for any free one") from error
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -70,7 +70,7 @@ def generate(
     snapshot = options.snapshot_bytes
     if state is not None:
         ImprintHead.load(state)
-    flash = 2 * sizes.slot_sectors(snapshot, board.sector_bytes) * board.sector_bytes
+    flash = sizes.flash_bytes(snapshot, board.sector_bytes)
     facts = _facts(board, options, flash) | {"has_state": int(state is not None)}
     texts = {target: _render(template, facts) for template, target in _TEMPLATES.items()}
     project = Project(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from edge_imprint import ImprintHead
-from edge_imprint.errors import BudgetError, ValueRangeError
+from edge_imprint.errors import BudgetError, UsageError, ValueRangeError
+from edge_imprint.head import parse_budget, plan
 from edge_imprint.head.budget import Layout
 from edge_imprint_firmware import sizes
 from edge_imprint_firmware.boards import KB, Board
@@ -113,14 +115,25 @@ def check_ram(board: Board, options: HeadOptions) -> None:
         BudgetError: it does not; the message names a budget that does.
     """
     rest, ram = other_ram(board, options), board.ram[1]
-    missing = options.arena_bytes + rest - ram
-    if missing > 0:
-        most = (options.budget - missing) // KB
-        way_out = f"Give budget={most}KB or less" if most > 0 else "Give a smaller dim or another board"
+    if options.arena_bytes + rest > ram:
+        most = _largest_budget(board, options)
+        way_out = f"Give budget={most // KB}KB or less" if most else "Give a smaller dim or another board"
         raise BudgetError(
             f"a head must fit into the {ram} bytes of RAM of {board.name}, of which stack and serial line take {rest}; "
             f"a budget of {options.budget} at dim={options.dim} needs {options.arena_bytes}. {way_out}"
         )
+
+
+def _largest_budget(board: Board, options: HeadOptions) -> int:
+    """The most whole KB that the board has RAM for, in bytes; 0 where no head of that dim fits."""
+    room = board.ram[1] - other_ram(board, options)
+    for budget in range(max(0, room) // KB * KB, 0, -KB):
+        try:
+            if replace(options, budget=budget).arena_bytes <= room:
+                return budget
+        except BudgetError:  # too small for a single class
+            break
+    return 0
 
 
 def default_budget(board: Board, dim: int, backbone_bytes: int = DEFAULT_BACKBONE_BYTES) -> int:
@@ -130,6 +143,49 @@ def default_budget(board: Board, dim: int, backbone_bytes: int = DEFAULT_BACKBON
     >>> default_budget(BOARDS["mps2-an386"], 64), default_budget(BOARDS["microbit"], 64)
     (16384, 10240)
     """
-    options = HeadOptions(dim, 64 * KB, backbone_bytes=backbone_bytes)
-    room = board.ram[1] - other_ram(board, options) - (options.arena_bytes - options.budget)
-    return max(KB, min(DEFAULT_BUDGET, room // KB * KB))
+    wanted = HeadOptions(dim, DEFAULT_BUDGET, backbone_bytes=backbone_bytes)
+    if wanted.arena_bytes + other_ram(board, wanted) <= board.ram[1]:
+        return DEFAULT_BUDGET
+    return _largest_budget(board, wanted) or DEFAULT_BUDGET
+
+
+def chosen(
+    board: Board,
+    dim: int | None = None,
+    budget: int | str | None = None,
+    *,
+    state: str | Path | None = None,
+    classes: int | None = None,
+    **options: Any,
+) -> HeadOptions:
+    """The options that somebody chose; None stands for what is usual.
+
+    Args:
+        board: what the head is for.
+        dim: length of an embedding.
+        budget: bytes of the head, or text such as "16KB".
+        state: a snapshot, which brings its own options.
+        classes: how many classes have to fit.
+        options: the others of `HeadOptions`.
+
+    Raises:
+        UsageError: `state` beside options that it brings.
+        CapacityError: the classes do not fit.
+        And what `ImprintHead` and `ImprintHead.load` raise.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    room = given.setdefault("backbone_bytes", DEFAULT_BACKBONE_BYTES)
+    if state is not None:
+        own = {"dim": dim, "budget": budget, **given}
+        both = [name for name, value in own.items() if value is not None and name != "backbone_bytes"]
+        if both:
+            raise UsageError(f"a snapshot brings its own {' and '.join(both)}; leave one of the two out")
+        head = options_from(state, room)
+    else:
+        length = 64 if dim is None else dim
+        head = HeadOptions(
+            length, parse_budget(default_budget(board, length, room) if budget is None else budget), **given
+        )
+    if classes is not None:
+        plan(head.dim, head.budget, classes=classes, undo=head.undo)
+    return head

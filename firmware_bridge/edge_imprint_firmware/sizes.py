@@ -41,6 +41,6 @@ def snapshot_bytes(layout: Layout, backbone_bytes: int) -> int:
     return max(size(classes) for classes in range(1, layout.max_classes + 1))
 
 
-def slot_sectors(snapshot: int, sector_bytes: int) -> int:
-    """Flash sectors that each of the store's two slots needs for a snapshot of so many bytes."""
-    return -(-(snapshot + _STORE_RECORDS) // sector_bytes)
+def flash_bytes(snapshot: int, sector_bytes: int) -> int:
+    """Bytes of flash that the store's two slots take, in whole sectors, for snapshots of so many bytes."""
+    return 2 * (-(-(snapshot + _STORE_RECORDS) // sector_bytes)) * sector_bytes
