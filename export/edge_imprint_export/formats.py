@@ -16,7 +16,7 @@ from edge_imprint.errors import ExportError, UsageError
 from edge_imprint_export.built import Built, open_built
 from edge_imprint_export.calibration import LEAST_FOR_INT8, Calibration
 from edge_imprint_export.fold import folded_input, input_tensor
-from edge_imprint_export.int8.choose import Aim, choose_int8
+from edge_imprint_export.int8.choose import Aim, Chosen, choose_int8, keep_more
 from edge_imprint_export.options import Options
 from edge_imprint_export.projection import Projection
 from edge_imprint_export.sources.source import OnnxSource, Source, TfliteSource, TorchSource
@@ -24,7 +24,7 @@ from edge_imprint_export.sources.source import OnnxSource, Source, TfliteSource,
 if TYPE_CHECKING:
     from torch import nn
 
-    from edge_imprint_export.int8.quantiser import Quantiser
+    from edge_imprint_export.int8.quantiser import Embed, Quantiser
 
 # Of the calibrating pictures every fourth does not set ranges but compares settings, so that ranges which are too
 # narrow for a new picture show. With fewer than this all of them do both.
@@ -83,6 +83,7 @@ class Builder:
         self._compare = self._compare[:: -(-len(self._compare) // MOST_COMPARED)]
         self.input = folded_input(source) if self._fold else source.input
         """What happens to a picture before the finished files."""
+        self._quantisers: dict[str, tuple[Quantiser, Callable[[bytes], bytes]]] = {}
         self.notes: list[str] = []
         """What was decided on the way, one sentence each."""
 
@@ -197,13 +198,7 @@ class Builder:
                 f"{'none' if self._calibration.is_synthetic else len(self._calibration)}. "
                 "Add pictures like those that the device will see (--calibration FOLDER)"
             )
-        quantiser, finish = self._quantiser(format)
-
-        def embed(content: bytes) -> NDArray[np.float32]:
-            candidate = self._opened(format, finish(content))
-            tensors = self._calibration.tensors("calibrate", candidate.spec, spec=self.input)
-            return np.concatenate([candidate.embed(tensors[i]) for i in self._compare])
-
+        quantiser, _ = self._quantiser(format)
         layers, kept = len(quantiser.layers), self._options.keep_float
         if not layers:
             raise ExportError(
@@ -221,19 +216,75 @@ class Builder:
             method = "auto"
         chosen = choose_int8(
             quantiser,
-            embed,
+            self._embed_with(format),
             self._reference[self._compare],
             method=method,
             keep_float=kept,
-            aim=Aim(acceptable=self._options.min_cosine, pictures=len(self._calibration.judging)),
+            aim=self._aim(self._options.min_cosine),
             progress=lambda done, total: self._tell(f"{format}: choosing settings", done, total),
         )
+        return self._finished(format, chosen)
+
+    def with_more_in_float(self, built: Built, least: float) -> Built | None:
+        """An int8 file with more layers in float32 than this one, where how many is for the exporter to say.
+
+        Args:
+            built: made here.
+            least: cosine of its worst judging picture, below `min_cosine`.
+
+        Returns:
+            None where no more layers may stay in float32, or where they would not help.
+        """
+        earlier = built.int8
+        if earlier is None or self._options.keep_float != "auto":
+            return None
+        # What the comparing pictures promised was too much by as much as the judging ones missed.
+        wanted = self._options.min_cosine
+        acceptable = 1 - (1 - wanted) * (1 - wanted) / (1 - least)
+        chosen = keep_more(
+            self._quantiser(built.format)[0],
+            self._embed_with(built.format),
+            self._reference[self._compare],
+            earlier,
+            aim=self._aim(acceptable),
+            progress=lambda done, total: self._tell(f"{built.format}: keeping more layers in float", done, total),
+        )
+        if len(chosen.keep_float) <= len(earlier.keep_float):
+            return None
+        self.notes.append(
+            f"{built.format}: layers left in float32: {len(chosen.keep_float)} instead of {len(earlier.keep_float)}, "
+            f"with which a judging picture had a cosine of {least:.4f}."
+        )
+        return self._finished(built.format, chosen)
+
+    def _aim(self, acceptable: float) -> Aim:
+        return Aim(acceptable=acceptable, pictures=len(self._calibration.judging))
+
+    def _embed_with(self, format: str) -> Embed:
+        """Embeds the comparing pictures with an int8 file that is not finished."""
+        _, finish = self._quantiser(format)
+
+        def embed(content: bytes) -> NDArray[np.float32]:
+            candidate = self._opened(format, finish(content))
+            tensors = self._calibration.tensors("calibrate", candidate.spec, spec=self.input)
+            return np.concatenate([candidate.embed(tensors[i]) for i in self._compare])
+
+        return embed
+
+    def _finished(self, format: str, chosen: Chosen) -> Built:
+        _, finish = self._quantiser(format)
         if chosen.whole is not None:
             chosen = dataclasses.replace(chosen, whole=finish(chosen.whole))
         return self._opened(format, finish(chosen.content), int8=chosen)
 
     def _quantiser(self, format: str) -> tuple[Quantiser, Callable[[bytes], bytes]]:
-        """The quantiser of a format, and what is still done to its files."""
+        """The quantiser of a format, and what is still done to its files. One at a time: they hold tensors."""
+        if format not in self._quantisers:
+            self._quantisers.clear()
+            self._quantisers[format] = self._new_quantiser(format)
+        return self._quantisers[format]
+
+    def _new_quantiser(self, format: str) -> tuple[Quantiser, Callable[[bytes], bytes]]:
 
         def progress(done: int, total: int) -> None:
             self._tell(f"{format}: looking at pictures", done, total)

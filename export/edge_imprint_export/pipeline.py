@@ -132,8 +132,9 @@ class Pipeline:
                 impossible[format] = str(error)
                 first = first or error
                 continue
+            built, file = self._faithful(built)
             self._built.append(built)
-            self._files.append(self._compared(built))
+            self._files.append(file)
         if first is not None and not self._built:
             if len(set(impossible.values())) == 1:
                 raise first
@@ -141,8 +142,24 @@ class Pipeline:
             raise ExportError(f"no format can be made. {reasons}")
         return impossible
 
+    def _faithful(self, built: Built) -> tuple[Built, FileReport]:
+        """A file and its report, after layers went back to float32 as far as needed and allowed.
+
+        A file that is not faithful even so ends the export at once.
+        """
+        file = self._compared(built)
+        while file.verdict.grade == "fail":
+            more = self._builder.with_more_in_float(built, file.parity.cosine_min)
+            if more is None:
+                raise ParityError(
+                    f"{built.spec.name} is not faithful enough, nothing was written: {file.verdict.reasons[0]} "
+                    + _way_out(built)
+                )
+            built, file = more, self._compared(more)
+        return built, file
+
     def _compared(self, built: Built) -> FileReport:
-        """A file against the source; one that is not faithful ends the export at once."""
+        """A file against the source."""
         expected = self._of("judge", self._reference)
         names = self._pictures.names_of("judge")
         tensors = self._pictures.tensors("judge", built.spec, spec=self._builder.input)
@@ -153,7 +170,7 @@ class Pipeline:
             except BundleError as error:
                 raise ParityError(f"{built.spec.name} fails on {names[i]}, nothing was written: {error}") from None
             self._tell(f"{built.format}: comparing", i + 1, len(tensors))
-        file = report_file(
+        return report_file(
             built.format,
             built.spec,
             built.content,
@@ -162,12 +179,6 @@ class Pipeline:
             min_cosine=self._options.min_cosine,
             int8=built.int8,
         )
-        if file.verdict.grade == "fail":
-            raise ParityError(
-                f"{built.spec.name} is not faithful enough, nothing was written: {file.verdict.reasons[0]} "
-                + _way_out(built)
-            )
-        return file
 
     def _measure(self) -> None:
         """Add time and memory to the files' reports."""

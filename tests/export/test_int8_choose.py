@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge_imprint.errors import ExportError
 from edge_imprint_export.int8.agreement import compare, likely
-from edge_imprint_export.int8.choose import MOST_MEASURED, Aim, choose_int8
+from edge_imprint_export.int8.choose import MOST_MEASURED, Aim, choose_int8, keep_more
 from edge_imprint_export.int8.quantiser import Layer
 
 REFERENCE = np.random.default_rng(0).standard_normal((16, 24)).astype(np.float32)
@@ -89,6 +89,23 @@ def test_what_is_acceptable_is_reached_beyond_a_quarter_of_the_work_but_not_beyo
     chosen = choose_int8(Noisy([0.2] * 40), embed, REFERENCE, aim=Aim(acceptable=0.99999, pictures=16))
     assert not chosen.reached
     assert len(chosen.keep_float) == 16  # of 40: the next step is 24
+
+
+def test_more_layers_stay_in_float_when_the_first_choice_was_not_enough():
+    strengths = [0.2] * 16 + [0.0001] * 24
+    one = Noisy(strengths)
+    first = choose_int8(one, embed, REFERENCE, aim=Aim(acceptable=0.9, pictures=16))
+    assert 0 < len(first.keep_float) < 16
+    made = one.made
+    more = keep_more(one, embed, REFERENCE, first, aim=Aim(acceptable=0.95, pictures=16))
+    assert set(first.keep_float) < set(more.keep_float) <= {f"layer{i}" for i in range(16)}
+    assert (more.method, more.sensitivity) == (first.method, first.sensitivity)
+    assert [t["kept"] for t in more.trials[: len(first.trials)]] == [t["kept"] for t in first.trials]
+    assert one.made - made <= 4  # settings and layers are not measured again
+    assert more.content == one.quantise("better", keep_float=frozenset(more.keep_float))
+    most = keep_more(one, embed, REFERENCE, more, aim=Aim(acceptable=0.9999, pictures=16))
+    again = keep_more(one, embed, REFERENCE, most, aim=Aim(acceptable=0.9999, pictures=16))
+    assert again.keep_float == most.keep_float  # half of the work is the end
 
 
 def test_what_to_count_on_over_more_pictures_than_were_compared():

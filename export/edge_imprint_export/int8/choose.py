@@ -106,6 +106,31 @@ def choose_int8(
     return _Choice(quantiser, embed, reference, aim, progress).run(method, keep_float, sensitivity)
 
 
+def keep_more(
+    quantiser: Quantiser,
+    embed: Embed,
+    reference: Embeddings,
+    earlier: Chosen,
+    *,
+    aim: Aim,
+    progress: Progress | None = None,
+) -> Chosen:
+    """More layers in float than an earlier choice left there, because it turned out not to be good enough.
+
+    The fewest that reach `aim`, as in `choose_int8`, or those that bring the lowest cosine highest, which may be the
+    earlier ones. What was measured is not measured again.
+
+    Args:
+        quantiser: the one of the earlier choice.
+        embed: see `choose_int8`.
+        reference: see `choose_int8`.
+        earlier: what `choose_int8` or this function chose.
+        aim: what to reach.
+        progress: see `choose_int8`.
+    """
+    return _Choice(quantiser, embed, reference, aim, progress).run_on(earlier)
+
+
 def _check(quantiser: Quantiser, reference: Embeddings, method: str, keep_float: str | int) -> None:
     if method != "auto" and method not in quantiser.methods:
         raise ExportError(f"calibration method must be auto or one of {', '.join(quantiser.methods)}; got {method!r}")
@@ -150,19 +175,28 @@ class _Choice:
             found = whole
         else:
             found = self._fewest(best, self._by_worth(table))
+        return self._chosen(found, table)
+
+    def run_on(self, earlier: Chosen) -> Chosen:
+        self._trials = list(earlier.trials)
+        self._total = len(_counts(len(self._quantiser.layers)))
+        order = self._by_worth(earlier.sensitivity)
+        return self._chosen(self._fewest(earlier.method, order, len(earlier.keep_float) + 1), earlier.sensitivity)
+
+    def _chosen(self, found: dict[str, Any], table: tuple[tuple[str, str, float], ...]) -> Chosen:
         if self._progress is not None:
             self._progress(self._total, self._total)
-        kept = tuple(found["kept"])
+        method, kept = found["method"], tuple(found["kept"])
         return Chosen(
-            self._content(best, kept),
-            best,
+            self._content(method, kept),
+            method,
             kept,
             tuple(self._trials),
             table,
             self._good(found),
-            len(layers),
+            len(self._quantiser.layers),
             self._shared(kept),
-            self._content(best, ()) if kept else None,
+            self._content(method, ()) if kept else None,
         )
 
     def _by_worth(self, table: Sequence[tuple[str, str, float]]) -> tuple[str, ...]:
@@ -173,9 +207,11 @@ class _Choice:
     def _shared(self, kept: Sequence[str]) -> float:
         return sum(self._share[name] for name in kept)
 
-    def _fewest(self, method: str, order: tuple[str, ...]) -> dict[str, Any]:
-        """The first of these layers in float that reach the aim, or else what is acceptable."""
-        counts = [count for count in _counts(len(order)) if self._shared(order[:count]) <= MOST_SHARE]
+    def _fewest(self, method: str, order: tuple[str, ...], least: int = 0) -> dict[str, Any]:
+        """The first of these layers in float that reach the aim, or else what is acceptable; at least so many."""
+        counts = [
+            count for count in _counts(len(order)) if self._shared(order[:count]) <= MOST_SHARE and count >= least
+        ]
         for count in counts:
             if self._shared(order[:count]) > LARGEST_SHARE:
                 break
