@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from edge_imprint.errors import BackboneMismatchError
-from edge_imprint.head import clusters, fixed
+from edge_imprint.head import clusters
 from edge_imprint.head.arena import OWN_COUNT, OWN_VARIANCE, SHOTS, Arena
 from edge_imprint.head.labels import Label
 from edge_imprint.head.learning import SHOTS_MAX, open_class
 from edge_imprint.head.options import Options
-from edge_imprint.head.reject import WINDOW
+from edge_imprint.head.reject import WINDOW, pool
 
 
 def check_backbones(mine: str | None, theirs: str | None) -> None:
@@ -17,18 +17,6 @@ def check_backbones(mine: str | None, theirs: str | None) -> None:
         raise BackboneMismatchError(
             f"heads to merge need embeddings of one backbone; got {mine} and {theirs}. Teach one of them again"
         )
-
-
-def _pooled(a: tuple[int, int, int], b: tuple[int, int, int], window: int) -> tuple[int, int, int]:
-    """Pooled count, mean (Q23) and variance (Q30) of two running statistics."""
-    (n, mean_a, variance_a), (m, mean_b, variance_b) = a, b
-    if not n + m:
-        return 0, 0, 0
-    delta = mean_b - mean_a
-    mean = mean_a + fixed.rounded(delta * m, n + m)
-    spread = ((delta * delta) >> 16) * n * m // (n + m)
-    variance = fixed.rounded(n * variance_a + m * variance_b + spread, n + m)
-    return min(n + m, window), mean, min(variance, 0xFFFFFFFF)
 
 
 def merge_class(arena: Arena, index: int | None, label: Label, theirs: Arena, source: int, options: Options) -> None:
@@ -54,7 +42,7 @@ def pool_other(mine: Arena, index: int, theirs: Arena, source: int) -> None:
         (int(arena.other_count[i]), int(arena.other_mean[i]), int(arena.other_variance[i]))
         for arena, i in ((mine, index), (theirs, source))
     )
-    for name, value in zip(fields, _pooled(a, b, WINDOW), strict=True):
+    for name, value in zip(fields, pool(a, b, WINDOW), strict=True):
         getattr(mine, name)[index] = value
 
 
@@ -62,5 +50,5 @@ def pool_own(mine: Arena, theirs: Arena) -> None:
     """Pool two heads' statistics of cosines with the own class into `mine`, and add up their shots."""
     words = slice(OWN_COUNT, OWN_VARIANCE + 1)
     a, b = (tuple(arena.header[words].tolist()) for arena in (mine, theirs))
-    mine.header[words] = _pooled(a, b, 4 * WINDOW)
+    mine.header[words] = pool(a, b, 4 * WINDOW)
     mine.header[SHOTS] += theirs.header[SHOTS]

@@ -7,27 +7,34 @@ few classes their mean is known badly: the threshold is the upper end of a predi
 
 from __future__ import annotations
 
-import functools
 from math import isqrt
-from statistics import NormalDist
 
 from edge_imprint.head import fixed
 from edge_imprint.head.arena import OWN_COUNT, OWN_MEAN, OWN_VARIANCE, Arena
 from edge_imprint.head.scoring import ONE_Q23
 
 WINDOW = 32
-_OCTAVES, _PARTS = 10, 8
-_LEAST_SPREAD = 6_711  # 1e-4
+_LEAST_SPREAD = 6_711  # 1e-4 times 2^26
+_RATE_PER_PPM = 1_125_899_907  # 2^50 / 10^6
+_OFFSET = 2 << 23  # makes means positive: those of a snapshot may be as low as -2
+Running = tuple[int, int, int]
 
 
-def update(count: int, mean: int, variance: int, cosine_q15: int, window: int = WINDOW) -> tuple[int, int, int]:
+def pool(mine: Running, theirs: Running, window: int) -> Running:
+    """Two running statistics of cosines (count, mean in Q23, variance in Q30) as one."""
+    (n, mean, variance), (m, other_mean, other_variance) = mine, theirs
+    both = n + m
+    if not both:
+        return mine
+    delta = other_mean - mean
+    spread = ((delta * delta) >> 16) * (n * m) // both
+    variance = fixed.rounded(n * variance + m * other_variance + spread, both)
+    return min(both, window), mean + fixed.rounded(delta * m, both), min(variance, 0xFFFFFFFF)
+
+
+def update(count: int, mean: int, variance: int, cosine_q15: int, window: int = WINDOW) -> Running:
     """Running mean (Q23) and variance (Q30) of cosines (Q15), the last `window` weighing most."""
-    count = min(count + 1, window)
-    delta = (cosine_q15 << 8) - mean
-    mean += fixed.rounded(delta, count)
-    square = min((delta * delta) >> 16, 0xFFFFFFFF)
-    variance += fixed.rounded(square * (count - 1) // count - variance, count)
-    return count, mean, max(variance, 0)
+    return pool((min(count, window - 1), mean, variance), (1, cosine_q15 << 8, 0), window)
 
 
 def is_sampled(shots: int) -> bool:
@@ -52,62 +59,60 @@ def observe_other(arena: Arena, index: int, cosine_q15: int) -> None:
     arena.other_count[index], arena.other_mean[index], arena.other_variance[index] = count, mean, variance
 
 
-@functools.cache
-def normal_quantiles() -> list[int]:
-    """Normal quantile z(1 - u) times 2^14 for u = 1/2, then 15/16, 14/16 to 8/16 of it, eight to each of ten octaves.
-
-    The C library has the same 81 numbers as a table.
-    """
-    tails = [(16 - part) / (32 << octave) for octave in range(_OCTAVES) for part in range(_PARTS)]
-    tails.append(0.5 / (1 << _OCTAVES))
-    return [round(NormalDist().inv_cdf(1 - u) * (1 << 14)) for u in tails]
+def _high(a: int, b: int) -> int:
+    return (a * b) >> 32
 
 
 def upper_tail(classes: int, rate_ppm: int) -> int:
-    """1 - (1 - rate)^((C - 1) / C), times 2^30: the share of one class that may pass so that of C classes `rate` does.
+    """1 - (1 - rate)^c, c = (C - 1) / C, times 2^31: the share of one class that may pass so that of C `rate` does.
 
-    -ln(1 - rate) = 2 artanh(rate / (2 - rate)); both series stop where a term is 0.
+    The binomial series, whose terms are all positive here and follow from each other by rate (k - c) / (k + 1).
     """
-    y = (rate_ppm << 30) // (2_000_000 - rate_ppm)
-    square, power, logarithm, odd = (y * y) >> 30, y, 0, 1
-    while power:
-        logarithm += power // odd
-        power, odd = (power * square) >> 30, odd + 2
-    x = 2 * logarithm - 2 * logarithm // classes
-    tail, term, n = 0, x, 1
+    rate = 2 * _high(rate_ppm << 12, _RATE_PER_PPM)
+    part = rate // classes
+    tail, term, n = 0, rate - part, 1
     while term:
-        tail += term if n % 2 else -term
+        tail += term
         n += 1
-        term = ((term * x) >> 30) // n
+        term = 2 * (_high(term, rate) - _high(term, 2 * rate - part) // n)
     return tail
 
 
 def normal_quantile(tail: int) -> int:
-    """Normal quantile z(1 - u) times 2^16 for u = `tail` / 2^30, 2^-11 < u <= 1/2, between table entries linear in u.
+    """Normal quantile z(1 - u) times 2^28 for u = `tail` / 2^31, 2^-11 < u <= 1/2, off by at most 0.0008.
 
-    Off by at most 0.0008.
+    A polynomial in x = sqrt(log2(1 / u)) - 2: 1.534252 + 45/32 x - 81/1024 x^2 + 75/2048 x^3 - 97/8192 x^4.
     """
-    tail = min(tail, (1 << 29) - 1)
-    bits = tail.bit_length()
-    width = bits - 4
-    place = (29 - bits) * _PARTS + 16 - (tail >> width)
-    below, above = (4 * value for value in normal_quantiles()[place - 1 : place + 1])
-    return above - (((above - below) * ((tail >> (width - 12)) & 4095)) >> 12)
+    logarithm, doubling = 0, 1 << 28
+    # u is doubled up to 1/2, squared, doubled again; after a squaring each doubling counts half.
+    while doubling:
+        while tail < 1 << 30:
+            tail *= 2
+            logarithm += doubling
+        tail = 2 * _high(tail, tail)
+        doubling >>= 1
+    x = isqrt(logarithm << 32) - (2 << 30)
+    z = (75 << 17) + 4 * _high(-97 << 15, x)
+    z = 4 * _high(z, x) - (81 << 18)
+    z = 4 * _high(z, x) + (45 << 23)
+    return 4 * _high(z, x) + 411_848_054
 
 
-def student_t(z: int, inverse_dof: int) -> int:
-    """Quantile of Student's t times 2^16, from the normal one `z` and 2^30 / dof, expanded (Cornish and Fisher).
+def student_t2(z: int, inverse_dof: int) -> int:
+    """Square of a quantile of Student's t times 2^20, from the normal one `z` and 2^30 / dof <= 2^29.
 
-    Good to 2 % for probabilities up to 0.99 and dof >= 3.
+    dof (exp(y / dof) - 1) with y = z^2 (1 + 31 / (64 dof)): Wallace's formula, 31/64 for his 1/2. The quantile is good
+    to 2 % for probabilities up to 0.99 and dof >= 3.
     """
-    z2 = (z * z) >> 16
-    z3 = (z2 * z) >> 16
-    z5 = (z3 * z2) >> 16
-    z7 = (z5 * z2) >> 16
-    third = (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) // 384
-    second = (5 * z5 + 16 * z3 + 3 * z) // 96 + ((third * inverse_dof) >> 30)
-    first = (z3 + z) // 4 + ((second * inverse_dof) >> 30)
-    return z + ((first * inverse_dof) >> 30)
+    z2 = _high(z, z)
+    y = z2 + ((_high(z2, inverse_dof) * 31) >> 4)
+    exponent = _high(y, inverse_dof) * 64
+    total, term, n = 0, y >> 4, 1
+    while term:
+        total += term
+        n += 1
+        term = _high(term, exponent) * 16 // n
+    return total
 
 
 def thresholds_q23(arena: Arena, false_accept_ppm: int) -> tuple[int, int] | None:
@@ -123,22 +128,23 @@ def thresholds_q23(arena: Arena, false_accept_ppm: int) -> tuple[int, int] | Non
     if classes < 2 or groups < 1:
         return None
     total = sum(count for count, _, _ in rows)
-    centre = sum(mean for _, mean, _ in rows) // groups
+    means = [(mean + _OFFSET) >> 9 for _, mean, _ in rows]
     inverse_count = sum((1 << 16) // count for count, _, _ in rows) // groups
-    within_dof = total - groups
-    within = sum(count * variance for count, _, variance in rows) // within_dof >> 4 if within_dof else 0
-    spread = sum(((mean - centre) >> 4) ** 2 for _, mean, _ in rows) // max(groups - 1, 1) >> 12
-    between = max(spread - ((within * inverse_count) >> 16), 0)
+    dof = max(total - groups, 1)
+    within = sum(count * variance for count, _, variance in rows) // dof >> 4
+    # Divided by `groups` and not by one less: that is where (1 - 1 / groups) of noise and of `between` come from.
+    spread = (sum(mean * mean for mean in means) * groups - sum(means) ** 2) // (groups * groups) >> 2
+    noise = _high(within, inverse_count << 14) * 4
     # Few classes say little about how classes differ: one more, of a size that fades as classes come, is assumed.
-    prior = within // groups if within_dof else max(spread, _LEAST_SPREAD)
-    between = (prior + (groups - 1) * between) // groups
-    share = (between << 15) // (within + between) if within + between else 1 << 15
-    rest = (1 << 15) - share
-    inverse_dof = min(share * share // groups + rest * rest // max(within_dof, 1), 1 << 29)
+    prior = within // groups if within else 2 * spread + _LEAST_SPREAD
+    between = max(spread + noise // groups - noise, 0) + prior // groups
+    both = between + within
+    share = between // (both // 256 + 1)
+    rest = 256 - share
+    inverse_dof = min(share * share // groups + rest * rest // dof, 1 << 15) << 14
     # A never-shown picture meets all classes, a shot of one class met one fewer.
-    quantile = student_t(normal_quantile(upper_tail(classes, false_accept_ppm)), inverse_dof)
-    spread_of_next = within + between + between // groups + within // total
-    half = (quantile * isqrt(spread_of_next << 30)) >> 21
-    own = int(arena.header[OWN_MEAN]) if arena.header[OWN_COUNT] else centre + half
-    known = min(centre + half, ONE_Q23)
+    t2 = student_t2(normal_quantile(upper_tail(classes, false_accept_ppm)), inverse_dof)
+    centre = (sum(means) // groups << 9) - _OFFSET
+    known = min(centre + isqrt(t2 * (both + between // groups + within // total)), ONE_Q23)
+    own = int(arena.header[OWN_MEAN]) if arena.header[OWN_COUNT] else known
     return known, min(known, (centre + own) >> 1)
