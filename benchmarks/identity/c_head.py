@@ -1,11 +1,18 @@
-"""The C library's own interface, compiled for this machine and called with ctypes."""
+"""The C library's own interface, compiled for this machine and called with ctypes.
+
+    python -m benchmarks.identity.c_head head.so aarch64-linux-gnu-gcc
+
+compiles it for another one, which finds it by the environment variable `EDGE_IMPRINT_C_HEAD`.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +23,7 @@ from numpy.typing import NDArray
 from edge_imprint.head.labels import Label, decode_label, encode_label
 
 SRC = Path(__file__).resolve().parents[2] / "firmware_bridge" / "c" / "src"
+VARIABLE = "EDGE_IMPRINT_C_HEAD"
 VERDICTS = ("unknown", "uncertain", "known")
 READ = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32)
 
@@ -62,22 +70,36 @@ class CError(Exception):
         self.code = code
 
 
+def build(target: Path, *compiler: str) -> None:
+    """Compile the library in plain C into a shared library that stops at undefined behaviour.
+
+    Args:
+        target: the file that is made.
+        compiler: the C compiler of the machine that it is for, with its own options.
+    """
+    # Not those for microcontrollers: the flash store and the serial protocol.
+    left_out = ("eimp_store", "eimp_frame", "eimp_rpc")
+    sources = [str(path) for path in sorted(SRC.glob("*.c")) if not path.name.startswith(left_out)]
+    undefined = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
+    command = [*compiler, "-std=c99", "-O2", *undefined, "-shared", "-fPIC", f"-I{SRC}", *sources, "-o", str(target)]
+    subprocess.run(command, check=True)
+
+
 @functools.cache
 def library() -> ctypes.CDLL:
-    """The library in plain C, compiled with the host's compiler and its checks for undefined behaviour.
+    """The library that `EDGE_IMPRINT_C_HEAD` names, or one that is compiled with the host's compiler.
 
     Raises:
         FileNotFoundError: there is no C compiler.
     """
-    compiler = shutil.which("cc")
-    if compiler is None:
-        raise FileNotFoundError("no C compiler; on Debian: apt-get install gcc")
-    target = Path(tempfile.mkdtemp(prefix="eimp-identity-")) / "head.so"
-    names = "answer arena cluster crc fixed head label merge reject score snapshot snapshot_load".split()
-    sources = [str(SRC / f"eimp_{name}.c") for name in names] + [str(path) for path in SRC.glob("eimp_kernels*.c")]
-    undefined = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
-    command = [compiler, "-std=c99", "-O2", *undefined, "-shared", "-fPIC", f"-I{SRC}", *sources, "-o", str(target)]
-    subprocess.run(command, check=True)
+    if given := os.environ.get(VARIABLE):
+        target = Path(given)
+    else:
+        compiler = shutil.which("cc")
+        if compiler is None:
+            raise FileNotFoundError("no C compiler; on Debian: apt-get install gcc")
+        target = Path(tempfile.mkdtemp(prefix="eimp-identity-")) / "head.so"
+        build(target, compiler)
     made = ctypes.CDLL(str(target))
     made.eimp_arena_size.restype = ctypes.c_size_t
     made.eimp_find.restype = ctypes.c_int32
@@ -186,3 +208,7 @@ class CHead:
 
         callback = READ(read)
         _check(self._c.eimp_snapshot_load(self._head, callback, None, ctypes.c_uint32(len(blob))))
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]), *sys.argv[2:])
