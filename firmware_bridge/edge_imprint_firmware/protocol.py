@@ -154,15 +154,7 @@ class Command(IntEnum):
     RESET = 24
 
 
-class HelloRequest(NamedTuple):
-    """Fields of hello's request."""
-
-    major: int
-    minor: int
-    session: int
-
-
-HELLO_REQUEST: Final = struct.Struct("<BBI")
+HELLO_REQUEST: Final = struct.Struct("<BBI")  # major, minor, session
 
 
 class HelloReply(NamedTuple):
@@ -207,42 +199,13 @@ class InfoReply(NamedTuple):
 
 INFO_REPLY: Final = struct.Struct("<IIIHHHBIIIIQBBiiIIII")
 
+STAGE_REQUEST: Final = struct.Struct("<H")  # offset
 
-class StageRequest(NamedTuple):
-    """Fields of stage's request."""
+LEARN_REQUEST: Final = struct.Struct("<I")  # stage_crc
 
-    offset: int
+LEARN_REPLY: Final = struct.Struct("<HH")  # class_index, classes
 
-
-STAGE_REQUEST: Final = struct.Struct("<H")
-
-
-class LearnRequest(NamedTuple):
-    """Fields of learn's request."""
-
-    stage_crc: int
-
-
-LEARN_REQUEST: Final = struct.Struct("<I")
-
-
-class LearnReply(NamedTuple):
-    """Fields of learn's reply."""
-
-    class_index: int
-    classes: int
-
-
-LEARN_REPLY: Final = struct.Struct("<HH")
-
-
-class PredictRequest(NamedTuple):
-    """Fields of predict's request."""
-
-    stage_crc: int
-
-
-PREDICT_REQUEST: Final = struct.Struct("<I")
+PREDICT_REQUEST: Final = struct.Struct("<I")  # stage_crc
 
 
 class PredictReply(NamedTuple):
@@ -258,82 +221,21 @@ class PredictReply(NamedTuple):
 
 PREDICT_REPLY: Final = struct.Struct("<HiBBii")
 
+SCORES_REQUEST: Final = struct.Struct("<IHH")  # stage_crc, first, most
 
-class ScoresRequest(NamedTuple):
-    """Fields of scores's request."""
+SCORES_REPLY: Final = struct.Struct("<H")  # classes
 
-    stage_crc: int
-    first: int
-    most: int
+CLASSES_REQUEST: Final = struct.Struct("<HH")  # first, most
 
+CLASSES_REPLY: Final = struct.Struct("<H")  # classes
 
-SCORES_REQUEST: Final = struct.Struct("<IHH")
+SET_FALSE_ACCEPT_REQUEST: Final = struct.Struct("<I")  # ppm
 
+SET_BACKBONE_REQUEST: Final = struct.Struct("<HI")  # length, stage_crc
 
-class ScoresReply(NamedTuple):
-    """Fields of scores's reply."""
+GET_BACKBONE_REQUEST: Final = struct.Struct("<HH")  # offset, most
 
-    classes: int
-
-
-SCORES_REPLY: Final = struct.Struct("<H")
-
-
-class ClassesRequest(NamedTuple):
-    """Fields of classes's request."""
-
-    first: int
-    most: int
-
-
-CLASSES_REQUEST: Final = struct.Struct("<HH")
-
-
-class ClassesReply(NamedTuple):
-    """Fields of classes's reply."""
-
-    classes: int
-
-
-CLASSES_REPLY: Final = struct.Struct("<H")
-
-
-class SetFalseAcceptRequest(NamedTuple):
-    """Fields of set_false_accept's request."""
-
-    ppm: int
-
-
-SET_FALSE_ACCEPT_REQUEST: Final = struct.Struct("<I")
-
-
-class SetBackboneRequest(NamedTuple):
-    """Fields of set_backbone's request."""
-
-    length: int
-    stage_crc: int
-
-
-SET_BACKBONE_REQUEST: Final = struct.Struct("<HI")
-
-
-class GetBackboneRequest(NamedTuple):
-    """Fields of get_backbone's request."""
-
-    offset: int
-    most: int
-
-
-GET_BACKBONE_REQUEST: Final = struct.Struct("<HH")
-
-
-class GetBackboneReply(NamedTuple):
-    """Fields of get_backbone's reply."""
-
-    length: int
-
-
-GET_BACKBONE_REPLY: Final = struct.Struct("<H")
+GET_BACKBONE_REPLY: Final = struct.Struct("<H")  # length
 
 
 class StatsReply(NamedTuple):
@@ -348,95 +250,20 @@ class StatsReply(NamedTuple):
 
 STATS_REPLY: Final = struct.Struct("<IIIII")
 
+OPERATION_REQUEST: Final = struct.Struct("<B")  # operation
 
-class OperationRequest(NamedTuple):
-    """Fields of operation's request."""
+OPERATION_REPLY: Final = struct.Struct("<III")  # calls, last, longest
 
-    operation: int
+SNAPSHOT_OPEN_REPLY: Final = struct.Struct("<II")  # size, crc
 
+SNAPSHOT_READ_REQUEST: Final = struct.Struct("<IH")  # offset, length
 
-OPERATION_REQUEST: Final = struct.Struct("<B")
+SNAPSHOT_BEGIN_REQUEST: Final = struct.Struct("<IIIIHHB")  # size, crc, dim, budget, backbone_bytes, max_proxies, undo
 
+SNAPSHOT_BEGIN_REPLY: Final = struct.Struct("<I")  # received
 
-class OperationReply(NamedTuple):
-    """Fields of operation's reply."""
+SNAPSHOT_WRITE_REQUEST: Final = struct.Struct("<I")  # offset
 
-    calls: int
-    last: int
-    longest: int
+SNAPSHOT_WRITE_REPLY: Final = struct.Struct("<I")  # received
 
-
-OPERATION_REPLY: Final = struct.Struct("<III")
-
-
-class SnapshotOpenReply(NamedTuple):
-    """Fields of snapshot_open's reply."""
-
-    size: int
-    crc: int
-
-
-SNAPSHOT_OPEN_REPLY: Final = struct.Struct("<II")
-
-
-class SnapshotReadRequest(NamedTuple):
-    """Fields of snapshot_read's request."""
-
-    offset: int
-    length: int
-
-
-SNAPSHOT_READ_REQUEST: Final = struct.Struct("<IH")
-
-
-class SnapshotBeginRequest(NamedTuple):
-    """Fields of snapshot_begin's request."""
-
-    size: int
-    crc: int
-    dim: int
-    budget: int
-    backbone_bytes: int
-    max_proxies: int
-    undo: int
-
-
-SNAPSHOT_BEGIN_REQUEST: Final = struct.Struct("<IIIIHHB")
-
-
-class SnapshotBeginReply(NamedTuple):
-    """Fields of snapshot_begin's reply."""
-
-    received: int
-
-
-SNAPSHOT_BEGIN_REPLY: Final = struct.Struct("<I")
-
-
-class SnapshotWriteRequest(NamedTuple):
-    """Fields of snapshot_write's request."""
-
-    offset: int
-
-
-SNAPSHOT_WRITE_REQUEST: Final = struct.Struct("<I")
-
-
-class SnapshotWriteReply(NamedTuple):
-    """Fields of snapshot_write's reply."""
-
-    received: int
-
-
-SNAPSHOT_WRITE_REPLY: Final = struct.Struct("<I")
-
-
-class SnapshotStatusReply(NamedTuple):
-    """Fields of snapshot_status's reply."""
-
-    size: int
-    crc: int
-    received: int
-
-
-SNAPSHOT_STATUS_REPLY: Final = struct.Struct("<III")
+SNAPSHOT_STATUS_REPLY: Final = struct.Struct("<III")  # size, crc, received

@@ -27,6 +27,8 @@ SOURCE = BRIDGE / "protocol.toml"
 NOTE = "Written by edge_imprint_firmware.protocol_generator from protocol.toml. Do not edit."
 # Wire type to what struct calls it and its bytes.
 TYPES = {"u8": ("B", 1), "u16": ("H", 2), "u32": ("I", 4), "u64": ("Q", 8), "i32": ("i", 4)}
+# A reply of so many numbers gets a class with their names.
+LEAST_NAMED = 4
 # C sources that depend on the generated header name the revision that they were written for.
 GUARD = re.compile(r"#if EIMP_PROTOCOL_REVISION != (\d+)\n#error ")
 
@@ -178,9 +180,12 @@ def python_module(spec: Spec) -> str:
             if not fields:
                 continue
             codes = "".join(TYPES[field.type][0] for field in fields)
-            lines += ["", f"class {title}{side}(NamedTuple):", f'    """Fields of {command.name}\'s {side.lower()}."""']
-            lines += ["", *(f"    {field.name}: int" for field in fields), ""]
-            lines += [f'{command.name.upper()}_{side.upper()}: Final = struct.Struct("<{codes}")', ""]
+            names = "  # " + ", ".join(field.name for field in fields)
+            if side == "Reply" and len(fields) >= LEAST_NAMED:
+                names = ""
+                lines += ["", f"class {title}Reply(NamedTuple):", f'    """Fields of {command.name}\'s reply."""']
+                lines += ["", *(f"    {field.name}: int" for field in fields), ""]
+            lines += [f'{command.name.upper()}_{side.upper()}: Final = struct.Struct("<{codes}"){names}', ""]
     return "\n".join(lines)
 
 

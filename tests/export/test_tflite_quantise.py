@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import small_cnn
 from flatmodel import Net
+from flatrun import cosines, embed
 from numpy.typing import NDArray
 
 from edge_imprint.backbones import InputSpec
 from edge_imprint.backbones.flatbuffer import read_graph
-from edge_imprint.backbones.tflite import TfliteRunner
 from edge_imprint.errors import BundleError, ExportError
 
 pytest.importorskip("ai_edge_quantizer", reason="needs the quantizer: pip install 'edge-imprint[export]'")
@@ -47,26 +47,6 @@ def quantiser(content: bytes) -> TfliteQuantiser:
 @pytest.fixture(scope="module")
 def wanted() -> NDArray[np.float32]:
     return small_cnn.embed(small_cnn.trained_cnn(), JUDGING)
-
-
-def embed(content: bytes, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Run any of the files; an integer input is rounded half up, so that pixels stay apart."""
-    graph = read_graph(content, "x")
-    source, target = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
-    runner = TfliteRunner(content, "x.tflite", threads=1)
-    if source.quantisation is not None:
-        scale, zero_point = source.quantisation
-        levels = np.floor(np.round(values / scale, 3) + 0.5) + zero_point
-        values = np.clip(levels, -128, 127).astype(source.dtype)
-    out = np.concatenate([runner(value[None]) for value in values]).astype(np.float32)
-    if target.quantisation is not None:
-        out = (out - target.quantisation[1]) * np.float32(target.quantisation[0])
-    return out
-
-
-def cosines(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    return np.asarray((one * other).sum(axis=1) / norms)
 
 
 @pytest.mark.parametrize("method", ["equalised", "equalised-mse", "minmax", "mse", "percentile"])
@@ -318,49 +298,3 @@ def test_what_cannot_be_quantised(content: bytes, quantiser: TfliteQuantiser) ->
         TfliteQuantiser(quantiser.quantise("minmax"), CALIBRATING)
     with pytest.raises(BundleError, match=r"whole flatbuffer"):
         TfliteQuantiser(content[: len(content) // 2], CALIBRATING)
-
-
-def normalising(rng: np.random.Generator) -> bytes:
-    """A convolution, a layer norm over channels whose spread differs a thousandfold by picture, a convolution."""
-    net = Net()
-
-    def conv(source: int, name: str, kernel: NDArray[np.float64]) -> int:
-        made = net.tensor(name, (1, 8, 8, kernel.shape[0]))
-        constants = [net.constant("", kernel.astype(np.float32)), net.constant("", np.zeros(len(kernel), np.float32))]
-        return net.operator("CONV_2D", [source, *constants], made, "Conv2DOptions", strideW=1, strideH=1)
-
-    def mean(source: int, name: str, axes: list[int], shape: tuple[int, ...], keep: bool) -> int:
-        over = net.constant("", np.array(axes, np.int32))
-        return net.operator("MEAN", [source, over], net.tensor(name, shape), "ReducerOptions", keepDims=keep)
-
-    one = conv(net.input("in", (1, 8, 8, 3)), "one", rng.normal(0, 0.5, (16, 3, 3, 3)))
-    centre = mean(one, "centre", [3], (1, 8, 8, 1), True)
-    squares = net.operator("SQUARED_DIFFERENCE", [one, centre], net.tensor("squares", (1, 8, 8, 16)))
-    spread = mean(squares, "spread", [3], (1, 8, 8, 1), True)
-    root = net.operator("RSQRT", [spread], net.tensor("root", (1, 8, 8, 1)))
-    rest = net.operator("SUB", [one, centre], net.tensor("rest", (1, 8, 8, 16)), "SubOptions")
-    norm = net.operator("MUL", [rest, root], net.tensor("norm", (1, 8, 8, 16)), "MulOptions")
-    two = conv(norm, "two", rng.normal(0, 0.5, (12, 1, 1, 16)))
-    return net.write(mean(two, "out", [1, 2], (1, 12), False))
-
-
-def test_what_normalises_as_it_runs_stays_float32_between_int8_layers() -> None:
-    rng = np.random.default_rng(8)
-    content = normalising(rng)
-    pictures = rng.uniform(-1, 1, (64, 1, 8, 8, 3)).astype(np.float32)
-    pictures *= np.geomspace(0.02, 1, 64, dtype=np.float32)[:, None, None, None, None]
-    one = TfliteQuantiser(content, pictures[::2])
-    assert one.between == ("centre", "squares", "spread", "root", "rest", "norm")
-    made = one.quantise("minmax")
-    graph = read_graph(made, "x")
-    kinds = {graph.tensors[i].name: graph.tensors[i].dtype for i in range(len(graph.tensors))}
-    assert all(kinds[name] == "float32" for name in one.between)
-    assert [graph.tensors[i].dtype for i in (*graph.inputs, *graph.outputs)] == ["int8", "int8"]
-    assert [layer.name for layer in one.layers] == ["one", "two"]
-    # The darkest pictures are 3 steps of an int8 input: nothing behind it makes up for that.
-    bright = pictures[33::2, 0]
-    assert cosines(embed(made, bright), embed(content, bright)).min() >= 0.995
-
-
-def test_a_network_without_such_norms_is_int8_throughout(quantiser: TfliteQuantiser) -> None:
-    assert quantiser.between == ()

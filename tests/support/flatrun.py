@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import interpreter as litert
+from numpy.typing import NDArray
+
+from edge_imprint.backbones.flatbuffer import read_graph
+from edge_imprint.backbones.tflite import TfliteRunner
 
 
 def read(shared_data: Path, name: str) -> bytes:
@@ -48,3 +52,23 @@ def noise(content: bytes, seed: int = 1) -> np.ndarray:
     if source["dtype"] == np.float32:
         return (numbers / 255).astype(np.float32)
     return numbers.view(source["dtype"])
+
+
+def embed(content: bytes, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run any of the files; an integer input is rounded half up, so that pixels stay apart."""
+    graph = read_graph(content, "x")
+    source, target = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
+    runner = TfliteRunner(content, "x.tflite", threads=1)
+    if source.quantisation is not None:
+        scale, zero_point = source.quantisation
+        levels = np.floor(np.round(values / scale, 3) + 0.5) + zero_point
+        values = np.clip(levels, -128, 127).astype(source.dtype)
+    out = np.concatenate([runner(value[None]) for value in values]).astype(np.float32)
+    if target.quantisation is not None:
+        out = (out - target.quantisation[1]) * np.float32(target.quantisation[0])
+    return out
+
+
+def cosines(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return np.asarray((one * other).sum(axis=1) / norms)

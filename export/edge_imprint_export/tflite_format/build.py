@@ -26,6 +26,7 @@ _REFUSALS = (
     re.compile(r"missing lowering[^\w]+([\w.:]+)", re.IGNORECASE),
     re.compile(r"No lowering[^\n]*?(aten[\w.:]+)"),
 )
+_CHOOSES = re.compile(r"data-dependent|DataDependent|[Dd]ata dependent|control flow")
 
 Fold = Literal["raw_float"] | bool
 
@@ -175,9 +176,11 @@ def _refused(error: BaseException, said: str) -> ExportError:
         found = pattern.search(text)
         if found:
             return _missing(found.group(1))
+    # What it is called depends on how far the tracer came before it met the branch.
+    what = "control flow that depends on the picture: " if _CHOOSES.search(f"{type(error).__name__} {text}") else ""
     return ExportError(
         f"every step of a backbone must exist in TFLite and be the same for all pictures; the converter refuses the "
-        f"module: {_first_line(error)}. Replace what it names in the module, or leave the TFLite formats out"
+        f"module: {what}{_first_line(error)}. Replace what it names in the module, or leave the TFLite formats out"
     )
 
 
