@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint types bench clean
+.PHONY: help demo test test-slow test-arm lint types bench clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/: .*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ test: $(VENV)/all-installed ## The tests, under 15 minutes on two cores (ARGS="-
 
 test-slow: $(VENV)/all-installed ## The slow tests: packaging, training recipes, long runs
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-arm: $(VENV)/all-installed ## On emulated Raspberry Pis, 64 and 32 bit (ARGS="aarch64" chooses; needs root's rights)
+	$(BIN)/python .ci/arm/run_tests.py $(ARGS)
 
 lint: $(VENV)/all-installed ## Style
 	$(BIN)/ruff check .
