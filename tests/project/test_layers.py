@@ -39,6 +39,14 @@ DECLARED |= {"tensorflow", "sklearn", "skimage", "matplotlib", "jinja2"}
 AT_IMPORT_TIME = {"cli": {"numpy", "typer", "click", "rich"}}
 
 
+# edge_imprint_firmware: the one module that may import each package of its extra.
+FIRMWARE_EXTRA = {"serial": {"transport"}, "cobs": {"frames"}, "jinja2": {"generate"}}
+FIRMWARE_DECLARED = {"numpy", "tomllib", "tomli"}
+# Writing a project and running it in an emulator must work without a port's packages.
+WITHOUT_A_PORT = {"boards", "options", "sizes", "sources", "generate", "build", "emulator"}
+TALKING = {"transport", "frames", "link", "session", "device", "commands", "snapshots", "reports", "errors"}
+
+
 class Import(NamedTuple):
     """One imported name and where."""
 
@@ -167,6 +175,46 @@ def test_only_numpy_is_imported_at_import_time():
 def test_export_and_firmware_never_import_each_other(package):
     (other,) = {"edge_imprint_export", "edge_imprint_firmware"} - {package}
     wrong = [str(one) for _, found in modules(package) for one in found if top(one.name) == other]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_firmware_imports_its_extra_in_one_place_each():
+    wrong = []
+    for module, found in modules("edge_imprint_firmware"):
+        unit = module.rpartition(".")[2]
+        for one in found:
+            name = top(one.name)
+            if one.lazy and name == "typing_extensions":
+                continue
+            allowed = unit in FIRMWARE_EXTRA.get(name, set())
+            allowed |= name in {*sys.stdlib_module_names, *FIRMWARE_DECLARED, *PACKAGES}
+            if not allowed:
+                wrong.append(str(one))
+    assert not wrong, "\n".join(wrong)
+
+
+def test_firmware_uses_no_learner_demo_or_command_line():
+    wrong = [
+        str(one)
+        for _, found in modules("edge_imprint_firmware")
+        for one in found
+        if top(one.name) == "edge_imprint" and unit_of(one.name) in {"cli", "demo", "learner", "episodes"}
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_project_is_written_and_run_without_the_packages_of_a_port():
+    found = dict(modules("edge_imprint_firmware"))
+    wrong = [
+        str(one)
+        for unit in WITHOUT_A_PORT
+        for one in found[f"edge_imprint_firmware.{unit}"]
+        if not one.lazy
+        and (
+            (top(one.name) == "edge_imprint_firmware" and TALKING & set(one.name.split(".")[1:]))
+            or top(one.name) in FIRMWARE_EXTRA
+        )
+    ]
     assert not wrong, "\n".join(wrong)
 
 
