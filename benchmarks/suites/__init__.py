@@ -34,6 +34,7 @@ SUITES = (
     "identity",
     "firmware",
     "kernels",
+    "serial",
 )
 
 

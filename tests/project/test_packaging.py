@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -23,6 +24,9 @@ PACKAGES = {
     "export/edge_imprint_export": "edge_imprint_export",
     "firmware_bridge/edge_imprint_firmware": "edge_imprint_firmware",
 }
+# Folders of C beside edge_imprint_firmware in a checkout, inside it in a wheel.
+C_FOLDERS = ("c", "boards", "app")
+C_SOURCES = {"firmware_bridge/protocol.toml"}
 CORE = {"numpy", "pillow", "typer", "rich"}
 
 pytestmark = pytest.mark.slow
@@ -60,13 +64,14 @@ def one(folder: Path, pattern: str) -> Path:
 
 
 def expected_files(sources: Path) -> set[str]:
-    """What an installation consists of: every file of the packages, under its installed name."""
+    """What an installation consists of: every file of the packages but the extension's source, and the C folders."""
+    folders = PACKAGES | {f"firmware_bridge/{name}": f"edge_imprint_firmware/{name}" for name in C_FOLDERS}
     return {
         f"{installed}/{file.relative_to(sources / folder).as_posix()}"
-        for folder, installed in PACKAGES.items()
+        for folder, installed in folders.items()
         for file in (sources / folder).rglob("*")
         if file.is_file()
-    }
+    } - {"edge_imprint/head/_nativemodule.c"}
 
 
 def test_wheel_holds_every_file_of_the_packages_and_nothing_else(built, sources):
@@ -74,7 +79,9 @@ def test_wheel_holds_every_file_of_the_packages_and_nothing_else(built, sources)
         names = {name for name in wheel.namelist() if not name.endswith("/")}
         metadata = email.message_from_bytes(wheel.read(one_of(names, r".*\.dist-info/METADATA")))
     package_files = {name for name in names if ".dist-info/" not in name}
-    assert package_files == expected_files(sources)
+    extension = {name for name in package_files if re.fullmatch(r"edge_imprint/head/_native\.[^/]+\.(so|pyd)", name)}
+    assert len(extension) == (shutil.which("cc") is not None)
+    assert package_files - extension == expected_files(sources)
     assert "edge_imprint/py.typed" in names
     assert one_of(names, r".*\.dist-info/licenses/LICENSE")
     assert metadata["License-Expression"] == "Apache-2.0"
@@ -97,13 +104,41 @@ def test_source_distribution_holds_no_tests_benchmarks_docs_or_recipes(built, so
     assert not top & {"tests", "benchmarks", "docs", ".ci", ".github", "shared"}
     assert {"LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml"} <= names
     inside = {name for name in names if name.startswith(("edge_imprint/", "export/", "firmware_bridge/"))}
-    originals = {
+    originals = C_SOURCES | {
         file.relative_to(sources).as_posix()
-        for folder in PACKAGES
+        for folder in [*PACKAGES, *(f"firmware_bridge/{name}" for name in C_FOLDERS)]
         for file in (sources / folder).rglob("*")
         if file.is_file()
     }
     assert inside == originals
+
+
+def test_without_a_compiler_a_wheel_is_built_that_computes_with_numpy(sources, tmp_path):
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", str(tmp_path), str(sources)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"CC": "/bin/false"})
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(one(tmp_path, "*.whl")) as wheel:
+        assert not [name for name in wheel.namelist() if name.endswith((".so", ".pyd"))]
+        wheel.extractall(tmp_path / "site")
+    program = "from edge_imprint.head import engine; import edge_imprint; print(edge_imprint.__file__)\n"
+    program += "assert not engine.native_is_there()\n"
+    program += "edge_imprint.ImprintHead(8, 4096).partial_fit([[1.0] * 8], ['mug'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path / "site")
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path) in done.stdout
+
+
+def test_an_installed_wheel_writes_a_whole_firmware_project(built, tmp_path):
+    with zipfile.ZipFile(one(built, "*.whl")) as wheel:
+        wheel.extractall(tmp_path / "site")
+    command = [sys.executable, "-c", "import edge_imprint.cli as cli; cli.main()"]
+    command += ["firmware", "generate", "--board", "mps2-an386", "--out", str(tmp_path / "fw")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "site")
+    assert done.returncode == 0, done.stderr
+    if shutil.which("arm-none-eabi-gcc") is None:
+        pytest.skip("arm-none-eabi-gcc is missing; on Debian: apt-get install gcc-arm-none-eabi picolibc-arm-none-eabi")
+    done = subprocess.run(["make", "-C", str(tmp_path / "fw")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_wheel_installs_with_its_core_alone_and_runs(built, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import cbuild
@@ -92,8 +93,11 @@ class Line:
     Time is counted, not waited for: a read with nothing to read lets its time pass at once.
     """
 
-    def __init__(self, device: CDevice, faults: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self, device: CDevice, faults: float = 0.0, seed: int = 0, kinds: Sequence[str] = ("lost", "doubled", "flipped")
+    ) -> None:
         self.name = "in-process"
+        self._kinds = kinds
         self.device = device
         self.faults = faults
         self.now_s = 0.0
@@ -128,10 +132,10 @@ class Line:
                 out.append(byte)
                 continue
             self.damaged_bytes += 1
-            what = self._random.randrange(3)
-            if what == 1:
+            what = self._random.choice(self._kinds)
+            if what == "doubled":
                 out += bytes([byte, byte])
-            elif what == 2:
+            elif what == "flipped":
                 out.append(byte ^ (1 << self._random.randrange(8)))
         return bytes(out)
 
