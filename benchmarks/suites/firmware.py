@@ -1,4 +1,4 @@
-"""What the kernels for microcontrollers execute for one multiply-accumulate, on emulated boards.
+"""What the kernels execute for one multiply-accumulate, and the head for one shot or answer, on emulated boards.
 
 Instructions, never cycles or time: an emulator does not know how long a processor takes for one.
 """
@@ -32,11 +32,14 @@ LIMITS = {
     "mps3-an547": 0.30,
 }
 MEASURED = {"kernel": "eimp_dots", "plain loop": "plain_loop"}
+# A head that fits the 16 KB of the smallest board beside its stack.
+HEAD = {"DIM": 64, "BUDGET": 8192, "ARENA": 9216, "CLASSES": 10, "SHOTS": 6}
+OPERATIONS = {"learn": "eimp_learn", "predict": "eimp_predict"}
 
 
 def run(context: Context, result: Result) -> None:
-    """Build, run and count for every board, at both optimisations."""
-    result.settings = {"dim": DIM, "rows": list(ROWS), "optimisations": list(OPTIMISATIONS)}
+    """Build, run and count for every board."""
+    result.settings = {"dim": DIM, "rows": list(ROWS), "optimisations": list(OPTIMISATIONS), "head": HEAD}
     missing = program.missing_tools()
     if missing:
         result.skip(f"nothing emulated: {missing}")
@@ -53,6 +56,16 @@ def run(context: Context, result: Result) -> None:
                     for what, found in zip(MEASURED, counts, strict=True):
                         result.add("instructions", "per MAC", [found], {**where, "what": what}, "max", "emulated")
                 promise(result, name, optimisation)
+            for operation, calls in zip(OPERATIONS, teach(BOARDS[name], Path(folder)), strict=True):
+                where = {"board": name, "operation": operation}
+                result.add("head_instructions", "instructions", calls, where, "median", "emulated")
+
+
+def teach(board: Board, folder: Path) -> list[list[int]]:
+    """Instructions of every shot learnt and of every answer; the whole library is built, as a user builds it."""
+    sources = [*sorted(program.SRC.glob("*.c")), program.HERE / "head_cost.c"]
+    flags = ("-Os", *(f"-D{key}={value}" for key, value in HEAD.items()))
+    return count.count(board, program.build(board, folder / f"{board.name}-head", sources, flags), *OPERATIONS.values())
 
 
 def measure(board: Board, folder: Path, optimisation: str, rows: int) -> tuple[float, float]:
@@ -80,10 +93,22 @@ def version(tool: str) -> str:
 
 
 def tables(result: Result) -> dict[str, str]:
-    """One table: a row per board."""
+    """Two tables, a row per board: the kernels, and what the head does with them."""
+    boards = list(dict.fromkeys(str(found.params["board"]) for found in result.measurements))
+    origin = f"*Emulated*: {result.settings['emulator']}; {result.settings['compiler']}."
+    return {"firmware": kernels(result, boards, origin), "firmware.head": operations(result, boards, origin)}
+
+
+def title(board: str) -> str:
+    """A board as the tables call it."""
+    return f"{BOARDS[board].core.name} (`{board}`)"
+
+
+def kernels(result: Result, boards: list[str], origin: str) -> str:
+    """Instructions per multiply-accumulate."""
     lines = []
-    for name in dict.fromkeys(str(found.params["board"]) for found in result.measurements):
-        line = [f"{BOARDS[name].core.name} (`{name}`)"]
+    for name in boards:
+        line = [title(name)]
         for optimisation in OPTIMISATIONS:
             for rows in ROWS:
                 kernel, loop = (
@@ -93,9 +118,20 @@ def tables(result: Result) -> dict[str, str]:
                 line.append(f"{kernel:.2f}; {loop:.2f}, {loop / kernel:.1f} x")
         lines.append(line)
     head = ["board", *(f"`{flag}`, {rows} row{'s' * (rows > 1)}" for flag in OPTIMISATIONS for rows in ROWS)]
-    note = (
-        f"Instructions per multiply-accumulate, {DIM} components: of the kernel; of a plain fully connected int8 loop, "
-        f"and how many times as many those are. Calls and loops included. *Emulated*: {result.settings['emulator']}; "
-        f"{result.settings['compiler']}."
+    return (
+        f"{table(head, lines)}\n\nInstructions per multiply-accumulate, {DIM} components: of the kernel; of a plain "
+        f"fully connected int8 loop, and how many times as many those are. Calls and loops included. {origin}"
     )
-    return {"firmware": f"{table(head, lines)}\n\n{note}"}
+
+
+def operations(result: Result, boards: list[str], origin: str) -> str:
+    """Instructions of one shot and one answer."""
+    lines = []
+    for name in boards:
+        learn, predict = (result.one("head_instructions", board=name, operation=what) for what in OPERATIONS)
+        lines.append([title(name), f"{learn.value:,.0f}", f"{max(learn.samples):,.0f}", f"{predict.value:,.0f}"])
+    head, settings = ["board", "learn", "learn, most", "predict"], result.settings["head"]
+    return (
+        f"{table(head, lines)}\n\nInstructions of one call, median: {settings['CLASSES']} classes of "
+        f"{settings['SHOTS']} shots at {settings['DIM']}-d in {settings['BUDGET']:,} bytes, `-Os`. {origin}"
+    )

@@ -132,12 +132,18 @@ def test_counting_gives_the_instructions_of_a_function_known_by_heart(tmp_path):
     assert count.count(board, built, "inner", "outer") == [[3, 3, 3], [1 + 1 + 3 + 1 + 3 + 1]]
     with pytest.raises(BenchmarkError, match="has no function nothing"):
         count.count(board, built, "nothing")
+    with pytest.raises(BenchmarkError, match="does not return from main"):
+        count.count(board, built, "main")
+    with pytest.raises(BenchmarkError, match="never calls eimp_port_tick"):
+        count.count(board, built, "eimp_port_tick")
 
 
-def test_a_call_that_does_not_return_is_no_count():
-    assert list(count.calls([0, 4, 100, 102, 8, 10, 100, 8 + 4], entry=100)) == [2, 1]
-    with pytest.raises(BenchmarkError, match="0x64 was called and did not return"):
-        list(count.calls([4, 100, 102], entry=100))
+def test_a_call_ends_where_it_came_from():
+    meter = count.Meter(entry=100)
+    for place in (0, 4, 100, 102, 8, 10, 100, 12, 14, 100):
+        meter.step(place)
+    assert meter.calls == [2, 1]
+    assert meter.inside
 
 
 @needs_boards
