@@ -150,6 +150,26 @@ def test_a_module_that_cannot_be_had(build: Any, name: str, message: str) -> Non
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Could not guard on data-dependent expression Eq(u0, 1) (unhinted: Eq(u0, 1)).  (Size-like: none)\nmore",
+        "Data-dependent branching\n  Explanation: the branch depends on a tensor's value",
+        "symbolically traced variables cannot be used as inputs to control flow",
+    ],
+)
+def test_a_branch_is_called_that_in_the_words_of_every_tracer(said: str) -> None:
+    """torch has several tracers; each has its own words for it."""
+    pytest.importorskip("litert_torch", reason="needs the converter: pip install 'edge-imprint[export]'")
+    from edge_imprint_export.tflite_format.build import _refused
+
+    message = str(_refused(RuntimeError(said), ""))
+    assert "the module: control flow that depends on the picture: " + said[:24] in message
+    assert "Replace what it names in the module" in message
+    assert "unhinted" not in message
+    assert "\n" not in message
+
+
 def test_quiet_takes_what_is_said_and_gives_back_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     import warnings
 

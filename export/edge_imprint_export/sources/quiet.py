@@ -30,5 +30,6 @@ def first_line(error: BaseException, longest: int = 200) -> str:
     """The first line of an error's text that says something, for a message of one line."""
     lines = (line.strip() for line in str(error).splitlines())
     # Messages of ours go on after it, with a full stop of their own.
-    text = next((line for line in lines if line), type(error).__name__).rstrip(".:")
+    text = next((line for line in lines if line), type(error).__name__)
+    text = text.partition(" (unhinted: ")[0].rstrip(".:")  # torch's own notes on the sizes of its symbols
     return text if len(text) <= longest else text[: longest - 3] + "..."

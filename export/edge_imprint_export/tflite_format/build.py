@@ -26,7 +26,7 @@ _REFUSALS = (
     re.compile(r"missing lowering[^\w]+([\w.:]+)", re.IGNORECASE),
     re.compile(r"No lowering[^\n]*?(aten[\w.:]+)"),
 )
-_CHOOSES = re.compile(r"data-dependent|DataDependent|[Dd]ata dependent|control flow")
+_CHOOSES = re.compile(r"data.?dependent|control flow", re.IGNORECASE)
 
 Fold = Literal["raw_float"] | bool
 
@@ -193,4 +193,5 @@ def _missing(operator: str) -> ExportError:
 
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")
+    text = lines[0] if lines else type(error).__name__
+    return text.partition(" (unhinted: ")[0][:200].rstrip(".")  # what follows are torch's notes on its symbols
