@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -130,19 +132,20 @@ def run(
     """
     from edge_imprint_firmware import emulator
 
-    started = emulator.start(
-        board,
-        dim,
-        budget,
-        state=state,
-        flash=flash,
-        classes=classes,
-        port=port,
-        false_accept_rate=false_accept_rate,
-        max_proxies=max_proxies,
-        backbone_bytes=backbone_bytes,
-    )
-    with started:
+    with _ended_by_signals(), contextlib.ExitStack() as until_the_end:
+        started = emulator.start(
+            board,
+            dim,
+            budget,
+            state=state,
+            flash=flash,
+            classes=classes,
+            port=port,
+            false_accept_rate=false_accept_rate,
+            max_proxies=max_proxies,
+            backbone_bytes=backbone_bytes,
+        )
+        until_the_end.enter_context(started)
         if as_json:
             output.write_json({"board": started.board, "url": started.url, "flash": flash and str(started.flash)})
         else:
@@ -152,3 +155,19 @@ def run(
             )
         with contextlib.suppress(KeyboardInterrupt):  # which is how this command ends
             started.wait()
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """`kill` and a closed terminal do as Ctrl-C does: without that the emulator would outlive this command."""
+
+    def end(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -166,7 +167,7 @@ def _listener(port: int) -> socket.socket:
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        why = error.strerror or error
+        why = os.strerror(error.errno) if error.errno else error
         raise EmulatorError(f"TCP port {port} cannot be had: {why}. Choose another, or 0 for any free one") from error
 
 
