@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "eimp_internal.h"
-
 #define PIECE 64u
 
 const char eimp_section_names[EIMP_SNAPSHOT_SECTIONS][EIMP_SECTION_NAME_BYTES + 1] = {
@@ -12,7 +10,8 @@ const char eimp_section_names[EIMP_SNAPSHOT_SECTIONS][EIMP_SECTION_NAME_BYTES + 
 };
 
 eimp_column eimp_column_of(const eimp_head *head, uint32_t section) {
-    static const uint8_t bytes[EIMP_SECTION_HIGH] = {EIMP_CONFIG_BYTES, EIMP_STATE_BYTES, EIMP_RECORD_BYTES, 4, 2, 1};
+    static const uint8_t bytes[EIMP_SECTION_HIGH] = {sizeof(eimp_file_config), sizeof(eimp_file_state),
+                                                     EIMP_RECORD_BYTES, 4, 2, 1};
     eimp_column shape = {1, head->dim};
     if (section < EIMP_SECTION_HIGH) shape.bytes = bytes[section];
     if (section == EIMP_SECTION_CLASSES) shape.items = eimp_n_classes(head);
@@ -44,58 +43,65 @@ int eimp_crc_over(eimp_read_fn read, void *context, uint32_t offset, uint32_t co
     return EIMP_OK;
 }
 
-static void put_config(const eimp_head *head, uint8_t *out) {
-    eimp_put32(out, head->dim);
-    eimp_put32(out + 4, head->layout.budget);
-    eimp_put32(out + 8, head->false_accept_ppm);
-    eimp_put16(out + 12, head->max_centres + 1u);
-    eimp_put16(out + 14, head->shrinkage);
-    eimp_put32(out + 16, head->layout.undo);
+/* A piece of the file that lies nowhere in the head: it is made when it is asked for. */
+typedef union made {
+    eimp_file_header header;
+    eimp_file_entry entry;
+    eimp_file_config config;
+    eimp_file_state state;
+} made;
+
+static void make_config(const eimp_head *head, eimp_file_config *out) {
+    out->dim = head->dim;
+    out->budget = head->layout.budget;
+    out->false_accept_ppm = head->false_accept_ppm;
+    out->max_proxies = (uint16_t)(head->max_centres + 1u);
+    out->shrinkage = head->shrinkage;
+    out->undo = head->layout.undo;
 }
 
-static void put_state(const eimp_head *head, uint8_t *out) {
-    const eimp_words *words = eimp_words_of(head);
-    eimp_put32(out, eimp_n_slots(head));
-    eimp_put32(out + 4, eimp_n_classes(head));
-    memcpy(out + 8, &words->shots, 8);
-    eimp_put32(out + 16, (uint32_t)words->own_count);
-    eimp_put32(out + 20, (uint32_t)words->own_mean);
-    eimp_put32(out + 24, (uint32_t)words->own_variance);
+static void make_state(const eimp_head *head, eimp_file_state *out) {
+    out->n_slots = eimp_n_slots(head);
+    out->n_classes = eimp_n_classes(head);
+    memcpy(&out->shots_low, &eimp_words_of(head)->shots, 8);
+    out->own = eimp_own(head);
 }
 
-static void put_header(const eimp_snapshot *snapshot, uint8_t *out) {
-    memcpy(out, "EIMPSNAP", 8);
-    eimp_put32(out + 8, EIMP_SNAPSHOT_MAJOR | (uint32_t)EIMP_SNAPSHOT_MINOR << 16);
-    eimp_put32(out + 12, snapshot->sections);
-    eimp_put32(out + 16, snapshot->size);
-    eimp_put32(out + 20, snapshot->table_crc);
+static void make_header(const eimp_snapshot *snapshot, eimp_file_header *out) {
+    memcpy(out->magic, "EIMPSNAP", sizeof out->magic);
+    out->major = EIMP_SNAPSHOT_MAJOR;
+    out->minor = EIMP_SNAPSHOT_MINOR;
+    out->sections = snapshot->sections;
+    out->size = snapshot->size;
+    out->crc = snapshot->table_crc;
 }
 
-static void put_entry(const eimp_snapshot *snapshot, uint32_t section, uint8_t *out) {
-    memcpy(out, eimp_section_names[section], EIMP_SECTION_NAME_BYTES);
-    eimp_put32(out + 8, snapshot->length[section]);
-    eimp_put32(out + 12, snapshot->section_crc[section]);
+static void make_entry(const eimp_snapshot *snapshot, uint32_t section, eimp_file_entry *out) {
+    memcpy(out->name, eimp_section_names[section], sizeof out->name);
+    out->length = snapshot->length[section];
+    out->crc = snapshot->section_crc[section];
 }
 
 /* As many of `count` bytes as the piece of the file at `offset` has: the header, an entry of the table, an item. */
 static uint32_t read_piece(const eimp_snapshot *snapshot, uint32_t offset, uint8_t *out, uint32_t count) {
-    uint8_t made[EIMP_STATE_BYTES];
-    const void *from = made;
+    made piece;
+    const void *from = &piece;
     uint32_t bytes = EIMP_SNAPSHOT_HEADER_BYTES;
+    memset(&piece, 0, sizeof piece);
     if (offset < bytes) {
-        put_header(snapshot, made);
+        make_header(snapshot, &piece.header);
     } else if ((offset -= bytes) < snapshot->sections * EIMP_SNAPSHOT_ENTRY_BYTES) {
         bytes = EIMP_SNAPSHOT_ENTRY_BYTES;
-        put_entry(snapshot, offset / bytes, made);
+        make_entry(snapshot, offset / bytes, &piece.entry);
     } else {
         uint32_t section = 0;
         offset -= snapshot->sections * EIMP_SNAPSHOT_ENTRY_BYTES;
         while (offset >= snapshot->length[section]) offset -= snapshot->length[section++];
         bytes = eimp_column_of(snapshot->head, section).bytes;
         if (section == EIMP_SECTION_CONFIG) {
-            put_config(snapshot->head, made);
+            make_config(snapshot->head, &piece.config);
         } else if (section == EIMP_SECTION_STATE) {
-            put_state(snapshot->head, made);
+            make_state(snapshot->head, &piece.state);
         } else {
             from = eimp_item(snapshot->head, section, offset / bytes);
         }
@@ -141,7 +147,7 @@ uint32_t eimp_snapshot_max_size(const eimp_config *config) {
     /* A slot is saved as 2 dim + 7 bytes and takes at least 2 dim + 20, a record as many as it takes: the budget's bytes
      * are an upper bound for all of them, without a journal as well as with one. */
     if (eimp_layout_for(config->dim, config->budget, EIMP_UNDO_NO, &layout) != EIMP_OK) return 0;
-    return table_end(EIMP_SNAPSHOT_SECTIONS) + EIMP_CONFIG_BYTES + EIMP_STATE_BYTES + layout.pool_bytes +
+    return table_end(EIMP_SNAPSHOT_SECTIONS) + sizeof(eimp_file_config) + sizeof(eimp_file_state) + layout.pool_bytes +
            config->backbone_bytes;
 }
 

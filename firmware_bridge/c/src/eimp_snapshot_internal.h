@@ -2,6 +2,7 @@
 #ifndef EIMP_SNAPSHOT_INTERNAL_H
 #define EIMP_SNAPSHOT_INTERNAL_H
 
+#include "eimp_internal.h"
 #include "eimp_snapshot.h"
 
 #define EIMP_SNAPSHOT_HEADER_BYTES 24u
@@ -22,8 +23,34 @@ enum eimp_section {
     EIMP_SECTION_BACKBONE
 };
 
-#define EIMP_CONFIG_BYTES 20u
-#define EIMP_STATE_BYTES 28u
+/* As they lie in the file; eimp_internal.h holds machines to its byte order. */
+typedef struct eimp_file_header {
+    char magic[8];
+    uint16_t major, minor;
+    uint32_t sections, size;
+    uint32_t crc; /* of what stands before it, and of the table */
+} eimp_file_header;
+
+typedef struct eimp_file_entry {
+    char name[EIMP_SECTION_NAME_BYTES];
+    uint32_t length, crc;
+} eimp_file_entry;
+
+typedef struct eimp_file_config {
+    uint32_t dim, budget, false_accept_ppm;
+    uint16_t max_proxies, shrinkage;
+    uint8_t undo, spare[3];
+} eimp_file_config;
+
+typedef struct eimp_file_state {
+    uint32_t n_slots, n_classes, shots_low, shots_high;
+    eimp_running own;
+} eimp_file_state;
+
+typedef char eimp_file_header_has_24_bytes[sizeof(eimp_file_header) == EIMP_SNAPSHOT_HEADER_BYTES ? 1 : -1];
+typedef char eimp_file_entry_has_16_bytes[sizeof(eimp_file_entry) == EIMP_SNAPSHOT_ENTRY_BYTES ? 1 : -1];
+typedef char eimp_file_config_has_20_bytes[sizeof(eimp_file_config) == 20 ? 1 : -1];
+typedef char eimp_file_state_has_28_bytes[sizeof(eimp_file_state) == 28 ? 1 : -1];
 
 /* Padded with zeros to more than EIMP_SECTION_NAME_BYTES. */
 extern const char eimp_section_names[EIMP_SNAPSHOT_SECTIONS][EIMP_SECTION_NAME_BYTES + 1];
@@ -38,16 +65,5 @@ eimp_column eimp_column_of(const eimp_head *head, uint32_t section);
 void *eimp_item(const eimp_head *head, uint32_t section, uint32_t place);
 /* Go on with a CRC over `count` bytes; what `read` returned. */
 int eimp_crc_over(eimp_read_fn read, void *context, uint32_t offset, uint32_t count, uint32_t *crc);
-
-static inline void eimp_put16(uint8_t *out, uint32_t value) {
-    out[0] = (uint8_t)value;
-    out[1] = (uint8_t)(value >> 8);
-}
-static inline void eimp_put32(uint8_t *out, uint32_t value) {
-    eimp_put16(out, value);
-    eimp_put16(out + 2, value >> 16);
-}
-static inline uint32_t eimp_take16(const uint8_t *in) { return in[0] | (uint32_t)in[1] << 8; }
-static inline uint32_t eimp_take32(const uint8_t *in) { return eimp_take16(in) | eimp_take16(in + 2) << 16; }
 
 #endif

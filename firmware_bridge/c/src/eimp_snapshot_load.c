@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "eimp_internal.h"
-
 #define PIECE 32u
 #define MEAN_MAX (1 << 24)
 #define MOST_SHOTS_HIGH (1u << 16) /* in units of 2^32 */
@@ -16,8 +14,8 @@ typedef struct source {
     int status; /* the first thing that was wrong; nothing is read any more */
     uint32_t at[EIMP_SNAPSHOT_SECTIONS];
     uint32_t length[EIMP_SNAPSHOT_SECTIONS];
-    uint8_t config[EIMP_CONFIG_BYTES], state[EIMP_STATE_BYTES];
-    uint32_t max_proxies, n_slots, n_classes;
+    eimp_file_config config;
+    eimp_file_state state;
     eimp_layout layout;
 } source;
 
@@ -41,92 +39,89 @@ static void crc_over(source *s, uint32_t offset, uint32_t count, uint32_t *crc) 
 }
 
 /* A name is 1 to 8 characters from ! to ~, then zeros. */
-static int name_is_possible(const uint8_t name[EIMP_SECTION_NAME_BYTES]) {
+static int name_is_possible(const char name[EIMP_SECTION_NAME_BYTES]) {
     uint32_t length = EIMP_SECTION_NAME_BYTES;
     while (length && !name[length - 1]) length--;
     for (uint32_t i = 0; i < length; i++)
-        if (name[i] < 0x21 || name[i] > 0x7E) return 0;
+        if (name[i] < '!' || name[i] > '~') return 0;
     return length > 0;
 }
 
 /* Entries, their payloads' checksums, and that all of it adds up to the file. */
-static void check_table(source *s, uint32_t sections, uint32_t size) {
-    uint32_t at = EIMP_SNAPSHOT_HEADER_BYTES + sections * EIMP_SNAPSHOT_ENTRY_BYTES;
-    for (uint32_t i = 0; i < sections; i++) {
-        uint8_t entry[EIMP_SNAPSHOT_ENTRY_BYTES], other[EIMP_SECTION_NAME_BYTES];
+static void check_table(source *s, const eimp_file_header *header) {
+    uint32_t at = EIMP_SNAPSHOT_HEADER_BYTES + header->sections * EIMP_SNAPSHOT_ENTRY_BYTES;
+    for (uint32_t i = 0; i < header->sections; i++) {
+        eimp_file_entry entry;
+        char other[EIMP_SECTION_NAME_BYTES];
         const uint32_t place = EIMP_SNAPSHOT_HEADER_BYTES + i * EIMP_SNAPSHOT_ENTRY_BYTES;
         uint32_t crc = 0;
-        read_at(s, place, entry, sizeof entry);
+        read_at(s, place, &entry, sizeof entry);
         for (uint32_t before = EIMP_SNAPSHOT_HEADER_BYTES; before < place; before += EIMP_SNAPSHOT_ENTRY_BYTES) {
             read_at(s, before, other, sizeof other);
-            expect(s, memcmp(other, entry, sizeof other));
+            expect(s, memcmp(other, entry.name, sizeof other));
         }
-        const uint32_t length = eimp_take32(entry + 8);
-        if (!expect(s, name_is_possible(entry) && length <= size - at)) return;
-        crc_over(s, at, length, &crc);
-        expect(s, crc == eimp_take32(entry + 12));
+        if (!expect(s, name_is_possible(entry.name) && entry.length <= header->size - at)) return;
+        crc_over(s, at, entry.length, &crc);
+        expect(s, crc == entry.crc);
         for (uint32_t section = 0; section < EIMP_SNAPSHOT_SECTIONS; section++)
-            if (!memcmp(eimp_section_names[section], entry, EIMP_SECTION_NAME_BYTES)) {
+            if (!memcmp(eimp_section_names[section], entry.name, EIMP_SECTION_NAME_BYTES)) {
                 s->at[section] = at;
-                s->length[section] = length;
+                s->length[section] = entry.length;
             }
-        at += length;
+        at += entry.length;
     }
-    expect(s, at == size);
+    expect(s, at == header->size);
 }
 
 static void check_container(source *s, uint32_t size) {
-    uint8_t header[EIMP_SNAPSHOT_HEADER_BYTES];
+    eimp_file_header header;
     if (!expect(s, size >= sizeof header && size <= EIMP_MAX_SNAPSHOT_BYTES)) return;
-    read_at(s, 0, header, sizeof header);
-    const uint32_t sections = eimp_take32(header + 12), major = eimp_take16(header + 8);
-    if (!expect(s, !memcmp(header, "EIMPSNAP", 8) &&
-                       sections <= (size - sizeof header) / EIMP_SNAPSHOT_ENTRY_BYTES))
+    read_at(s, 0, &header, sizeof header);
+    if (!expect(s, !memcmp(header.magic, "EIMPSNAP", 8) &&
+                       header.sections <= (size - sizeof header) / EIMP_SNAPSHOT_ENTRY_BYTES))
         return;
-    uint32_t crc = eimp_crc32(0, header, EIMP_SNAPSHOT_CHECKED_BYTES);
-    crc_over(s, sizeof header, sections * EIMP_SNAPSHOT_ENTRY_BYTES, &crc);
-    if (!expect(s, crc == eimp_take32(header + 20))) return;
+    uint32_t crc = eimp_crc32(0, &header, EIMP_SNAPSHOT_CHECKED_BYTES);
+    crc_over(s, sizeof header, header.sections * EIMP_SNAPSHOT_ENTRY_BYTES, &crc);
+    if (!expect(s, crc == header.crc)) return;
     /* Only an intact header may speak of versions. */
-    if (major > EIMP_SNAPSHOT_MAJOR) s->status = EIMP_E_VERSION;
-    if (expect(s, major == EIMP_SNAPSHOT_MAJOR && sections <= EIMP_MAX_SNAPSHOT_SECTIONS &&
-                      eimp_take32(header + 16) == size))
-        check_table(s, sections, size);
+    if (header.major > EIMP_SNAPSHOT_MAJOR) s->status = EIMP_E_VERSION;
+    if (expect(s, header.major == EIMP_SNAPSHOT_MAJOR && header.sections <= EIMP_MAX_SNAPSHOT_SECTIONS &&
+                      header.size == size))
+        check_table(s, &header);
 }
 
 static void check_config(const eimp_head *head, source *s) {
-    const uint8_t *config = s->config;
-    expect(s, s->length[EIMP_SECTION_CONFIG] == sizeof s->config);
-    read_item(s, EIMP_SECTION_CONFIG, 0, s->config, sizeof s->config);
-    s->max_proxies = eimp_take16(config + 12);
-    const uint32_t dim = eimp_take32(config), budget = eimp_take32(config + 4);
-    const int status = eimp_layout_for(dim, budget, config[16] ? EIMP_UNDO_YES : EIMP_UNDO_NO, &s->layout);
-    if (!expect(s, status == EIMP_OK &&
-                       eimp_check_options(eimp_take32(config + 8), s->max_proxies, eimp_take16(config + 14)) == EIMP_OK))
+    const eimp_file_config *config = &s->config;
+    expect(s, s->length[EIMP_SECTION_CONFIG] == sizeof *config);
+    read_item(s, EIMP_SECTION_CONFIG, 0, &s->config, sizeof *config);
+    const int status =
+        eimp_layout_for(config->dim, config->budget, config->undo ? EIMP_UNDO_YES : EIMP_UNDO_NO, &s->layout);
+    if (!expect(s, status == EIMP_OK && eimp_check_options(config->false_accept_ppm, config->max_proxies,
+                                                           config->shrinkage) == EIMP_OK))
         return;
-    if (dim != head->dim) {
+    if (config->dim != head->dim) {
         s->status = EIMP_E_SHAPE;
-    } else if (budget > head->budget_room || s->max_proxies > head->centres_room + 1u ||
+    } else if (config->budget > head->budget_room || config->max_proxies > head->centres_room + 1u ||
                s->length[EIMP_SECTION_BACKBONE] > head->backbone_room) {
         s->status = EIMP_E_CAPACITY;
     }
 }
 
-/* Whether a head can have written this running statistic (count, mean, variance). A rounded cosine may pass 1 a little;
- * one number has no variance. eimp_thresholds counts on these ranges: with others it would overflow. */
-static int is_statistic(const uint8_t *numbers, uint32_t window) {
-    const uint32_t count = eimp_take32(numbers);
-    const int32_t mean = (int32_t)eimp_take32(numbers + 4);
-    return count <= window && mean <= MEAN_MAX && mean >= -MEAN_MAX && (count > 1 || !eimp_take32(numbers + 8));
+/* Whether a head can have written this running statistic. A rounded cosine may pass 1 a little; one number has no
+ * variance. eimp_thresholds counts on these ranges: with others it would overflow. */
+static int is_statistic(const eimp_running *numbers, uint32_t window) {
+    return numbers->count <= window && numbers->mean <= MEAN_MAX && numbers->mean >= -MEAN_MAX &&
+           (numbers->count > 1 || !numbers->variance);
 }
 
 /* Slots and classes fit the budget, the sections have as many bytes as these need. */
-static void check_state(source *s, uint32_t dim) {
-    expect(s, s->length[EIMP_SECTION_STATE] == sizeof s->state);
-    read_item(s, EIMP_SECTION_STATE, 0, s->state, sizeof s->state);
-    const uint32_t shots_low = eimp_take32(s->state + 8), shots_high = eimp_take32(s->state + 12);
-    const uint32_t n = s->n_slots = eimp_take32(s->state), classes = s->n_classes = eimp_take32(s->state + 4);
-    if (!expect(s, shots_high + (shots_low > 0) <= MOST_SHOTS_HIGH && classes <= s->layout.max_classes &&
-                       n >= classes && is_statistic(s->state + 16, 4 * EIMP_WINDOW)))
+static void check_state(source *s) {
+    const eimp_file_state *state = &s->state;
+    expect(s, s->length[EIMP_SECTION_STATE] == sizeof *state);
+    read_item(s, EIMP_SECTION_STATE, 0, &s->state, sizeof *state);
+    const uint32_t n = state->n_slots, classes = state->n_classes, dim = s->config.dim;
+    if (!expect(s, state->shots_high + (state->shots_low > 0) <= MOST_SHOTS_HIGH && classes <= s->layout.max_classes &&
+                       n >= classes && is_statistic(&state->own, 4 * EIMP_WINDOW)))
         return;
     const uint32_t *length = s->length;
     expect(s, n <= eimp_slots_for(&s->layout, classes) && length[EIMP_SECTION_CLASSES] == classes * EIMP_RECORD_BYTES &&
@@ -137,29 +132,29 @@ static void check_state(source *s, uint32_t dim) {
 
 /* Labels are labels, none occurs twice, every class has a shot. */
 static void check_record(source *s, uint32_t index) {
-    uint8_t record[EIMP_RECORD_BYTES];
-    eimp_label label, other;
-    read_item(s, EIMP_SECTION_CLASSES, index, record, sizeof record);
-    memcpy(&label, record, sizeof label);
-    expect(s, eimp_label_check(&label) == EIMP_OK && eimp_take32(record + EIMP_LABEL_FIELD_BYTES) &&
-                  is_statistic(record + 40, EIMP_WINDOW));
+    eimp_record record;
+    eimp_label other;
+    read_item(s, EIMP_SECTION_CLASSES, index, &record, sizeof record);
+    expect(s, eimp_label_check(&record.label) == EIMP_OK && record.shots && is_statistic(&record.other, EIMP_WINDOW));
     while (index--) {
         read_at(s, s->at[EIMP_SECTION_CLASSES] + index * EIMP_RECORD_BYTES, &other, sizeof other);
-        expect(s, memcmp(&label, &other, sizeof label));
+        expect(s, memcmp(&record.label, &other, sizeof other));
     }
 }
 
 /* Class numbers, counts, shifts and rows; `proxies` counts those of each class. */
 static void check_slot(source *s, uint32_t slot, uint32_t dim, int32_t *proxies) {
-    uint8_t count[4], class_number[2], shift[1];
+    uint32_t count;
+    uint16_t index;
+    uint8_t shift;
     int8_t high[PIECE], low[PIECE];
     uint64_t square = 0;
-    read_item(s, EIMP_SECTION_COUNT, slot, count, sizeof count);
-    read_item(s, EIMP_SECTION_CLASS, slot, class_number, sizeof class_number);
-    read_item(s, EIMP_SECTION_SHIFT, slot, shift, sizeof shift);
-    const uint32_t index = eimp_take16(class_number);
-    if (!expect(s, eimp_take32(count) && shift[0] <= EIMP_SHIFT_MAX && index < s->n_classes &&
-                       (slot >= s->n_classes || index == slot) && (uint32_t)++proxies[index] <= s->max_proxies))
+    read_item(s, EIMP_SECTION_COUNT, slot, &count, sizeof count);
+    read_item(s, EIMP_SECTION_CLASS, slot, &index, sizeof index);
+    read_item(s, EIMP_SECTION_SHIFT, slot, &shift, sizeof shift);
+    if (!expect(s, count && shift <= EIMP_SHIFT_MAX && index < s->state.n_classes &&
+                       (slot >= s->state.n_classes || index == slot) &&
+                       (uint32_t)++proxies[index] <= s->config.max_proxies))
         return;
     for (uint32_t done = 0; done < dim; done += PIECE) {
         const uint32_t part = eimp_least(PIECE, dim - done), at = slot * dim + done;
@@ -171,7 +166,7 @@ static void check_slot(source *s, uint32_t slot, uint32_t dim, int32_t *proxies)
             square += (uint32_t)(value * value);
         }
     }
-    expect(s, square >> (2 * shift[0] + 8) <= EIMP_SQUARE_MAX);
+    expect(s, square >> (2 * shift + 8) <= EIMP_SQUARE_MAX);
 }
 
 static void check_all(const eimp_head *head, source *s, uint32_t size) {
@@ -179,11 +174,11 @@ static void check_all(const eimp_head *head, source *s, uint32_t size) {
     expect(s, s->length[EIMP_SECTION_BACKBONE] <= EIMP_MAX_BACKBONE_BYTES);
     for (uint32_t section = 0; section < EIMP_SECTION_BACKBONE; section++) expect(s, s->at[section] > 0);
     check_config(head, s);
-    check_state(s, head->dim);
+    check_state(s);
     if (s->status != EIMP_OK) return;
-    memset(head->mean_dots, 0, s->n_classes * sizeof *head->mean_dots);
-    for (uint32_t index = 0; index < s->n_classes; index++) check_record(s, index);
-    for (uint32_t slot = 0; slot < s->n_slots; slot++) check_slot(s, slot, head->dim, head->mean_dots);
+    memset(head->mean_dots, 0, s->state.n_classes * sizeof *head->mean_dots);
+    for (uint32_t index = 0; index < s->state.n_classes; index++) check_record(s, index);
+    for (uint32_t slot = 0; slot < s->state.n_slots; slot++) check_slot(s, slot, head->dim, head->mean_dots);
 }
 
 static void open_source(source *s, eimp_read_fn read, void *context) {
@@ -200,13 +195,11 @@ int eimp_snapshot_check(const eimp_head *head, eimp_read_fn read, void *context,
 }
 
 static void load_words(eimp_head *head, const source *s) {
-    const eimp_running own = {eimp_take32(s->state + 16), (int32_t)eimp_take32(s->state + 20),
-                              eimp_take32(s->state + 24)};
     eimp_words *words = eimp_words_of(head);
-    words->n_slots = s->n_slots;
-    words->n_classes = s->n_classes;
-    memcpy(&words->shots, s->state + 8, 8);
-    eimp_set_own(head, &own);
+    words->n_slots = s->state.n_slots;
+    words->n_classes = s->state.n_classes;
+    memcpy(&words->shots, &s->state.shots_low, 8);
+    eimp_set_own(head, &s->state.own);
 }
 
 int eimp_snapshot_load(eimp_head *head, eimp_read_fn read, void *context, uint32_t size) {
@@ -216,9 +209,9 @@ int eimp_snapshot_load(eimp_head *head, eimp_read_fn read, void *context, uint32
     if (s.status != EIMP_OK) return s.status;
     eimp_clear(head);
     head->layout = s.layout;
-    head->false_accept_ppm = eimp_take32(s.config + 8);
-    head->max_centres = (uint16_t)(s.max_proxies - 1u);
-    head->shrinkage = (uint16_t)eimp_take16(s.config + 14);
+    head->false_accept_ppm = s.config.false_accept_ppm;
+    head->max_centres = (uint16_t)(s.config.max_proxies - 1u);
+    head->shrinkage = s.config.shrinkage;
     head->backbone_length = (uint16_t)s.length[EIMP_SECTION_BACKBONE];
     load_words(head, &s);
     for (uint32_t section = EIMP_SECTION_CLASSES; section < EIMP_SNAPSHOT_SECTIONS; section++) {
