@@ -147,8 +147,8 @@ uint32_t eimp_snapshot_max_size(const eimp_config *config) {
     /* A slot is saved as 2 dim + 7 bytes and takes at least 2 dim + 20, a record as many as it takes: the budget's bytes
      * are an upper bound for all of them, without a journal as well as with one. */
     if (eimp_layout_for(config->dim, config->budget, EIMP_UNDO_NO, &layout) != EIMP_OK) return 0;
-    return table_end(EIMP_SNAPSHOT_SECTIONS) + sizeof(eimp_file_config) + sizeof(eimp_file_state) + layout.pool_bytes +
-           config->backbone_bytes;
+    return table_end(EIMP_SNAPSHOT_SECTIONS) + (uint32_t)(sizeof(eimp_file_config) + sizeof(eimp_file_state)) +
+           layout.pool_bytes + config->backbone_bytes;
 }
 
 void eimp_snapshot_open(const eimp_head *head, eimp_snapshot *snapshot) {
