@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import doctest
 import io
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import typer
+
+from edge_imprint.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -98,23 +98,30 @@ def test_readme_commands_exist(readme):
     found = commands(readme)
     assert found, "README.md shows no command"
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    helps: dict[str, str] = {}
     for line, words in found:
         if words[0] == "make":
             wanted = {word for word in words[1:] if "=" not in word}
             assert wanted <= targets, f"README.md:{line}: make has no target {wanted - targets}"
-        if words[0] != "edge-imprint":
-            continue
-        command = words[1] if len(words) > 1 and not words[1].startswith("-") else ""
-        if command not in helps:
-            argv = [sys.executable, "-m", "edge_imprint.cli", *filter(None, [command]), "--help"]
-            done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
-            assert done.returncode == 0, f"README.md:{line}: {shlex.join(words)}: {done.stderr}"
-            helps[command] = done.stdout
-        for word in words[1:]:
-            option = word.partition("=")[0]
-            if option.startswith("--"):
-                assert option in helps[command], f"README.md:{line}: {command} has no option {option}"
+        if words[0] == "edge-imprint":
+            known = options_of(words[1:])
+            for option in (word.partition("=")[0] for word in words if word.startswith("--")):
+                assert option in known, f"README.md:{line}: {shlex.join(words)}: there is no option {option}"
+
+
+def options_of(words: list[str]) -> set[str]:
+    """The options of edge-imprint and of each command and subcommand that the words name."""
+    command = typer.main.get_command(app)
+    known = {"--help"}
+    for word in words:
+        known |= {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        command = getattr(command, "commands", {}).get(word, command)
+    return known | {option for parameter in command.params for option in parameter.opts}
+
+
+def test_subcommands_have_their_own_options():
+    assert "--port" in options_of(["firmware", "talk", "--port", "p", "learn"])
+    assert "--board" not in options_of(["firmware", "talk", "learn"])
+    assert options_of(["no-such-command"]) == options_of([])
 
 
 def test_readme_links_lead_somewhere(readme):
