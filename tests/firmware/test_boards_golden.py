@@ -6,11 +6,8 @@ The two heads of even the smallest course need more than the 16 KB of a micro:bi
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
