@@ -40,9 +40,14 @@ class Emulator:
         self.board = board.name
         self._folder = tempfile.TemporaryDirectory(prefix="edge-imprint-board-") if flash is None else None
         self.flash = Path(self._folder.name) / "flash.bin" if self._folder else Path(flash or "").resolve()
-        with _listener(port) as listener:
-            self.url = f"socket://127.0.0.1:{listener.getsockname()[1]}"
-            self._process = self._start(board, program, listener)
+        try:
+            with _listener(port) as listener:
+                self.url = f"socket://127.0.0.1:{listener.getsockname()[1]}"
+                self._process = self._start(board, program, listener)
+        except BaseException:
+            if self._folder is not None:
+                self._folder.cleanup()
+            raise
         self._stop = weakref.finalize(self, _kill, self._process)
 
     def _start(self, board: boards.Board, program: Path, listener: socket.socket) -> subprocess.Popen[bytes]:
