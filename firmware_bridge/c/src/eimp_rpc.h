@@ -76,6 +76,7 @@ typedef struct eimp_rpc {
     eimp_frame_parser parser;
     eimp_snapshot snapshot;
     eimp_rpc_operation operations[EIMP_OPERATIONS];
+    eimp_label label;  /* of the request at hand */
     uint16_t sequence; /* of the last request */
     uint8_t in_session;
     uint8_t stage_used; /* 1: the stage holds int16 numbers and its CRC is known */

@@ -1,4 +1,5 @@
 /* Commands that teach and ask the head. */
+#include "eimp_internal.h"
 #include "eimp_rpc_internal.h"
 
 /* What follows from a change of the head's answers. */
@@ -7,9 +8,9 @@ static int changed(eimp_rpc *rpc, int status) {
     return status;
 }
 
-static int take_label(const uint8_t *bytes, uint32_t count, eimp_label *label) {
+static int take_label(eimp_rpc *rpc, const uint8_t *bytes, uint32_t count) {
     if (count == 0 || count > EIMP_LABEL_FIELD_BYTES || count != 1u + (bytes[0] & 0x7Fu)) return EIMP_E_LABEL;
-    for (uint32_t i = 0; i < EIMP_LABEL_FIELD_BYTES; i++) label->bytes[i] = i < count ? bytes[i] : 0;
+    for (uint32_t i = 0; i < EIMP_LABEL_FIELD_BYTES; i++) rpc->label.bytes[i] = i < count ? bytes[i] : 0;
     return EIMP_OK;
 }
 
@@ -79,19 +80,16 @@ int eimp_do_stage(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_o
 
 int eimp_do_learn(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
     eimp_head *head = rpc->config->head;
-    eimp_label label;
-    eimp_usage usage;
     const int16_t *numbers = eimp_rpc_embedding(rpc, request);
     if (numbers == NULL) return EIMP_E_STATE;
-    int status = take_label(request + 4, length - 4, &label);
+    int status = take_label(rpc, request + 4, length - 4);
     if (status != EIMP_OK) return status;
     const uint32_t start = eimp_rpc_start(rpc);
-    status = changed(rpc, eimp_learn(head, &label, numbers));
+    status = changed(rpc, eimp_learn(head, &rpc->label, numbers));
     eimp_rpc_measure(rpc, EIMP_OPERATION_LEARN, start);
     if (status != EIMP_OK) return status;
-    eimp_get_usage(head, &usage);
-    eimp_put_u16(out, (uint32_t)eimp_find(head, &label));
-    eimp_put_u16(out, usage.classes);
+    eimp_put_u16(out, (uint32_t)eimp_find(head, &rpc->label));
+    eimp_put_u16(out, eimp_n_classes(head));
     return EIMP_OK;
 }
 
@@ -113,12 +111,11 @@ int eimp_do_predict(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp
 }
 
 int eimp_do_forget(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
-    eimp_label label;
     (void)out;
-    int status = take_label(request, length, &label);
+    int status = take_label(rpc, request, length);
     if (status != EIMP_OK) return status;
     const uint32_t start = eimp_rpc_start(rpc);
-    status = changed(rpc, eimp_forget(rpc->config->head, &label));
+    status = changed(rpc, eimp_forget(rpc->config->head, &rpc->label));
     eimp_rpc_measure(rpc, EIMP_OPERATION_FORGET, start);
     return status;
 }
@@ -144,11 +141,9 @@ int eimp_do_clear(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_o
 int eimp_do_classes(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
     const uint8_t *end = out->at + rpc->config->max_payload;
     uint32_t index = eimp_get_u16(request), most = eimp_get_u16(request + 2);
-    eimp_usage usage;
     eimp_class_info info;
     (void)length;
-    eimp_get_usage(rpc->config->head, &usage);
-    eimp_put_u16(out, usage.classes);
+    eimp_put_u16(out, eimp_n_classes(rpc->config->head));
     for (; most && eimp_get_class(rpc->config->head, index, &info) == EIMP_OK; index++, most--) {
         if (6u + eimp_label_wire_bytes(&info.label) > (uint32_t)(end - out->at)) break;
         eimp_put_u32(out, info.shots);
