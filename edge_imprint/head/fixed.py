@@ -68,12 +68,13 @@ def quantize(rows: NDArray[np.float32]) -> Int64:
     Raises:
         ValueRangeError: a row holds NaN or infinity, or only zeros.
     """
-    largest = np.abs(rows).max(axis=1)
+    # In float64: 32-bit ARM flushes the smallest float32 to zero in vectors.
+    wide = rows.astype(np.float64)
+    largest = np.abs(wide).max(axis=1)
     for row, value in enumerate(largest.tolist()):
         if not 0 < value < inf:
             rule = "not be all zeros" if value == 0 else "be finite"
             raise ValueRangeError(f"embeddings must {rule}; row {row} has the largest magnitude {value}. Leave it out")
-    wide = rows.astype(np.float64)
     wide *= E16_MAX
     wide /= largest[:, None]
     return np.rint(wide, out=wide).astype(np.int64)
