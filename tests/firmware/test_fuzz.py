@@ -1,0 +1,76 @@
+"""The fuzz targets of the C library's parsers, for a moment: the inputs that are kept, and some made from them.
+
+Twenty minutes each are `python -m benchmarks run fuzz`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from cbuild import SRC
+
+from benchmarks.suites import fuzz
+
+RUNS = {"label": 20_000, "frame": 4_000, "snapshot": 1_500, "store": 1_500, "rpc": 400}
+LARGEST_CORPUS_BYTES = 64 * 1024
+
+# A run without a finding means something only where a fault would have been found: in each file, one line made wrong.
+FAULTS = {
+    "label": (
+        "eimp_label.c",
+        "value > (most - digit) / 10) return EIMP_E_LABEL;",
+        "value > most) return EIMP_E_LABEL;",
+    ),
+    "frame": ("eimp_frame.c", "parser->length < parser->capacity)", "parser->length <= parser->capacity)"),
+    "snapshot": ("eimp_snapshot_load.c", "config->budget > head->budget_room || ", ""),
+    "store": ("eimp_store_scan.c", "view->commit.field[1] <= eimp_store_capacity(config)", "1"),
+    "rpc": ("eimp_rpc.c", "ahead == 0 && crc == rpc->request_crc", "0"),
+}
+
+pytestmark = pytest.mark.skipif(fuzz.missing_tool() is not None, reason=fuzz.WAY_OUT.format(fuzz.missing_tool()))
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of all targets, built under sanitizers."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    fuzz.build(folder)
+    return folder
+
+
+@pytest.mark.parametrize("target", fuzz.PARSERS)
+def test_nothing_is_found_in_kept_inputs_nor_in_a_short_run(target: str, programs: Path, tmp_path: Path) -> None:
+    corpus, new = fuzz.FOLDER / "corpus" / target, tmp_path / "new"
+    new.mkdir()
+    outcome = fuzz.fuzz(programs / f"fuzz_{target}", [new, corpus], tmp_path, f"-runs={RUNS[target]}")
+    assert outcome.found == (), outcome.log[-3000:]
+    assert outcome.number(r"number_of_executed_units: (\d+)") >= RUNS[target]
+    kept = [path for path in corpus.iterdir() if path.is_file()]
+    assert outcome.number(r"(\d+) files found in") == len(kept) >= 3
+
+
+@pytest.mark.parametrize("target", fuzz.PARSERS)
+def test_a_planted_fault_is_found(target: str, programs: Path, tmp_path: Path) -> None:
+    name, right, wrong = FAULTS[target]
+    shutil.copytree(programs, tmp_path / "build")
+    shutil.copytree(SRC, tmp_path / "src")
+    source = tmp_path / "src" / name
+    text = source.read_text(encoding="utf-8")
+    assert text.count(right) == 1
+    source.write_text(text.replace(right, wrong), encoding="utf-8")
+    fuzz.build(tmp_path / "build", [target], SRC=str(tmp_path / "src"))
+    outcome = fuzz.fuzz(
+        tmp_path / "build" / f"fuzz_{target}",
+        [fuzz.FOLDER / "corpus" / target],
+        tmp_path / "found",
+        f"-runs={RUNS[target]}",
+    )
+    assert [found.partition("-")[0] for found in outcome.found] == ["crash"]
+
+
+def test_the_kept_inputs_are_few() -> None:
+    files = [path for path in (fuzz.FOLDER / "corpus").rglob("*") if path.is_file()]
+    assert {path.parent.name for path in files} == set(fuzz.PARSERS)
+    assert sum(path.stat().st_size for path in files) <= LARGEST_CORPUS_BYTES
