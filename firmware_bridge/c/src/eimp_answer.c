@@ -32,16 +32,16 @@ void eimp_best_quantised(eimp_head *head, uint32_t *index, int32_t *cosine_q23) 
 }
 
 int eimp_predict(eimp_head *head, const int16_t *embedding, eimp_answer *answer) {
-    int32_t known = 0, unknown = 0;
+    /* Uncertain, where there are no thresholds. */
+    int32_t known = INT32_MAX, unknown = INT32_MIN;
     const int status = ready(head, embedding);
     if (status != EIMP_OK) return status;
     eimp_best_quantised(head, &answer->class_index, &answer->cosine_q23);
     answer->label = eimp_record_at(head, answer->class_index)->label;
-    answer->verdict = EIMP_UNCERTAIN;
-    if (eimp_thresholds(head, &known, &unknown) == EIMP_OK) {
-        if (answer->cosine_q23 >= known) answer->verdict = EIMP_KNOWN;
-        else if (answer->cosine_q23 < unknown) answer->verdict = EIMP_UNKNOWN;
-    }
+    (void)eimp_thresholds(head, &known, &unknown);
+    answer->verdict = answer->cosine_q23 >= known     ? EIMP_KNOWN
+                      : answer->cosine_q23 >= unknown ? EIMP_UNCERTAIN
+                                                      : EIMP_UNKNOWN;
     return EIMP_OK;
 }
 

@@ -59,6 +59,10 @@ void eimp_open_journal(eimp_head *head) {
     memcpy(eimp_records_end(head), head->pool, EIMP_HEADER_BYTES);
 }
 
+eimp_record *eimp_record_at(const eimp_head *head, uint32_t index) {
+    return (eimp_record *)(void *)eimp_records_end(head) - (index + 1);
+}
+
 /* Save a slot that was in use when the journal was opened, once. */
 void eimp_save_slot(eimp_head *head, uint32_t slot) {
     if (!head->can_undo || slot >= head->slots_before) return;

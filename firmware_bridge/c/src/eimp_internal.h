@@ -140,9 +140,6 @@ static inline eimp_slot *eimp_meta(const eimp_head *head, uint32_t slot) {
 static inline uint8_t *eimp_records_end(const eimp_head *head) {
     return head->pool + (head->layout.budget & ~(uint32_t)3) - head->layout.journal_bytes;
 }
-static inline eimp_record *eimp_record_at(const eimp_head *head, uint32_t index) {
-    return (eimp_record *)(void *)eimp_records_end(head) - (index + 1);
-}
 static inline uint32_t eimp_slots_for(const eimp_layout *layout, uint32_t classes) {
     return (layout->pool_bytes - classes * EIMP_RECORD_BYTES) / layout->slot_bytes;
 }
@@ -164,6 +161,7 @@ int eimp_layout_for(uint32_t dim, uint32_t budget, uint8_t undo, eimp_layout *la
 int eimp_check_options(uint32_t ppm, uint32_t max_proxies, uint32_t shrinkage);
 
 /* eimp_arena.c: slots, records, journal. */
+eimp_record *eimp_record_at(const eimp_head *head, uint32_t index);
 int eimp_has_room(const eimp_head *head, uint32_t slots, uint32_t classes);
 void eimp_open_journal(eimp_head *head);
 void eimp_save_slot(eimp_head *head, uint32_t slot);

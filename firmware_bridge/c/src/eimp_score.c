@@ -13,76 +13,73 @@
 /* eimp_wide in place: here the call takes more instructions than the multiplication. */
 static inline int64_t product(int32_t a, int32_t b) { return (int64_t)a * b; }
 
-/* Kappa of a class: how many shots its mean weighs in each proxy, 1 to the option `shrinkage` (empirical Bayes). */
-static int32_t weight_of_mean(const eimp_head *head, uint32_t index, uint32_t found) {
-    const int32_t k = (int32_t)found;
-    int32_t total = 0;
-    int64_t lengths = 0;
-    for (uint32_t i = 0; i < found; i++) {
+/* Kappa of a class of k > 0 centres, which lie in `centres`: how many shots its mean weighs in each proxy, 1 to the
+ * option `shrinkage` (empirical Bayes). */
+static int32_t weight_of_mean(const eimp_head *head, const eimp_slot *mean, int32_t k) {
+    uint32_t count = 0;   /* <= 255 * 2^16 < 2^24 */
+    uint64_t lengths = 0; /* <= count * 2^21 */
+    for (int32_t i = 0; i < k; i++) {
         const eimp_slot *meta = eimp_meta(head, head->centres[i]);
-        const int32_t count = (int32_t)eimp_capped(meta->count);
-        total += count; /* 255 * 2^16 < 2^24 */
-        lengths += product(count, meta->square);
+        const uint32_t own = eimp_capped(meta->count);
+        count += own;
+        lengths += (uint64_t)own * (uint32_t)meta->square;
     }
-    if (total < 2 * k) return head->shrinkage;
-    const int64_t excess = product(total, EIMP_ONE) - lengths;
+    const int32_t total = (int32_t)count, most = head->shrinkage;
+    if (total < 2 * k) return most;
     /* With total >= 2 k neither is above 2^21. */
-    const int32_t within = excess > 0 ? (int32_t)(excess / (total - k)) : 0;
-    const int32_t between = (int32_t)(lengths / total) - eimp_meta(head, index)->square - (k - 1) * within / total;
-    if (between <= 0) return head->shrinkage;
+    int32_t within = (int32_t)((int64_t)(((uint64_t)count << 20) - lengths) / (total - k));
+    if (within < 0) within = 0;
+    const int32_t between = (int32_t)(lengths / count) - mean->square - (k - 1) * within / total;
+    if (between <= 0) return most;
     const int32_t kappa = CAUTION * within / between;
-    return kappa < 1 ? 1 : kappa > head->shrinkage ? head->shrinkage : kappa;
+    return kappa > most ? most : kappa ? kappa : 1;
 }
 
 /* weight * 2^28 / length, to nearest */
 static int32_t coefficient(int32_t weight, uint32_t length) {
-    if (!length) length = 1;
-    return (int32_t)(((uint64_t)product(weight, (int32_t)1 << EIMP_COEFFICIENT_BITS) + length / 2) / length);
+    return (int32_t)eimp_rounded((int64_t)((uint64_t)(uint32_t)weight << EIMP_COEFFICIENT_BITS), length);
 }
 
-static int32_t norm2_of(const eimp_head *head, const int8_t *row) { return eimp_dot(row, row, head->dim); }
-
-/* A slot's coefficients from its shots and its class mean's weight. */
-static void refresh_slot(const eimp_head *head, uint32_t slot, uint32_t mean_slot, int32_t kappa) {
-    eimp_slot *meta = eimp_meta(head, slot);
-    const uint32_t mean_shift = eimp_meta(head, mean_slot)->shift;
-    const int8_t *row = eimp_row(head, slot), *mean_row = eimp_row(head, mean_slot);
-    const uint32_t common = meta->shift > mean_shift ? meta->shift : mean_shift;
-    const int32_t norm2 = norm2_of(head, row);
-    int32_t a = (int32_t)eimp_least(meta->count, head->shrinkage) << (common - meta->shift); /* below 2^26 */
-    int32_t b = kappa << (common - mean_shift);
-    int32_t larger = a > b ? a : b;
-    for (; larger >= 2 * TOP; larger >>= 1, a >>= 1) b >>= 1;
-    for (; larger < TOP; larger *= 2, a *= 2) b *= 2;
-    /* 4 * 2^24 * 2^26 = 2^52 */
-    int64_t length2 = product(a * a, norm2) + product(2 * a * b, eimp_dot(row, mean_row, head->dim)) +
-                      product(b * b, norm2_of(head, mean_row));
-    if (length2 < SMALLEST_LENGTH2) {
-        /* A centre that the mean cancels answers for itself; a row of zeros answers 0. */
-        a = norm2 ? TOP : 0;
-        b = 0;
-        length2 = product(a * a, norm2);
+/* The coefficients of a class: of its centres, and of its mean, which answers for itself. */
+static void refresh_class(eimp_head *head, uint32_t index, eimp_slot *mean) {
+    const int8_t *mean_row = eimp_row(head, index);
+    const int32_t mean_norm2 = eimp_dot(mean_row, mean_row, head->dim);
+    const int32_t found = (int32_t)eimp_gather(head, index);
+    const int32_t kappa = found ? weight_of_mean(head, mean, found) : 0;
+    for (int32_t left = found; left >= 0; left--) {
+        const uint32_t slot = left ? head->centres[left - 1] : index;
+        eimp_slot *meta = eimp_meta(head, slot);
+        const int8_t *row = eimp_row(head, slot);
+        int32_t a = left ? (int32_t)eimp_least(meta->count, head->shrinkage) : 1, b = left ? kappa : 0;
+        const int32_t norm2 = eimp_dot(row, row, head->dim);
+        /* To one scale, below 2^26, and then to 12 bits. */
+        if (meta->shift < mean->shift) a <<= mean->shift - meta->shift;
+        else b <<= meta->shift - mean->shift;
+        for (; (a | b) >= 2 * TOP; a >>= 1) b >>= 1;
+        for (; (a | b) < TOP; a *= 2) b *= 2;
+        /* 4 * 2^24 * 2^26 = 2^52 */
+        int64_t length2 = product(a * a, norm2) + product(2 * a * b, eimp_dot(row, mean_row, head->dim)) +
+                          product(b * b, mean_norm2);
+        if (length2 < SMALLEST_LENGTH2) {
+            /* A centre that the mean cancels answers for itself; a row of zeros answers 0. */
+            a = norm2 ? TOP : 0;
+            b = 0;
+            length2 = product(TOP * TOP, norm2);
+        }
+        uint32_t length = eimp_isqrt((uint64_t)length2);
+        if (!length) length = 1;
+        meta->alpha = coefficient(a, length);
+        meta->beta = coefficient(b, length);
     }
-    const uint32_t length = eimp_isqrt((uint64_t)length2);
-    meta->alpha = coefficient(a, length);
-    meta->beta = coefficient(b, length);
-}
-
-static void refresh_class(eimp_head *head, uint32_t index) {
-    eimp_slot *mean = eimp_meta(head, index);
-    const uint32_t length = eimp_isqrt((uint64_t)product(TOP * TOP, norm2_of(head, eimp_row(head, index))));
-    mean->alpha = length ? coefficient(TOP, length) : 0;
-    mean->beta = 0;
-    mean->stale = 0;
-    const uint32_t found = eimp_gather(head, index);
-    const int32_t kappa = found ? weight_of_mean(head, index, found) : 0;
-    for (uint32_t i = 0; i < found; i++) refresh_slot(head, head->centres[i], index, kappa);
 }
 
 void eimp_refresh(eimp_head *head) {
     if (!head->any_stale) return;
-    for (uint32_t index = eimp_n_classes(head); index--;)
-        if (eimp_meta(head, index)->stale) refresh_class(head, index);
+    for (uint32_t index = eimp_n_classes(head); index--;) {
+        eimp_slot *mean = eimp_meta(head, index);
+        if (mean->stale) refresh_class(head, index, mean);
+        mean->stale = 0;
+    }
     head->any_stale = 0;
 }
 
