@@ -35,7 +35,8 @@ PARSERS = {
     "rpc": "eimp_rpc",
 }
 COVERAGE = "-fsanitize=fuzzer -fprofile-instr-generate -fcoverage-mapping"
-TOOLS = ("make", "clang", "llvm-profdata", "llvm-cov")
+COMPILERS, COUNTERS = ("make", "clang"), ("llvm-profdata", "llvm-cov")
+FUZZER = "libclang_rt.fuzzer*"
 WAY_OUT = "no {}; on Debian: apt-get install make clang libclang-rt-14-dev llvm"
 
 
@@ -60,9 +61,12 @@ class Outcome:
         return float(numbers[-1])
 
 
-def missing_tool() -> str | None:
-    """The first program of those needed that is not here."""
-    return next((tool for tool in TOOLS if shutil.which(tool) is None), None)
+def missing_tool(*more: str) -> str | None:
+    """The first of what building and running takes, and of these programs, that is not here."""
+    missing = next((tool for tool in (*COMPILERS, *more) if shutil.which(tool) is None), None)
+    if missing is None and not any(Path(_call(["clang", "-print-runtime-dir"]).strip()).glob(FUZZER)):
+        return "libFuzzer of clang"
+    return missing
 
 
 def build(folder: Path, targets: Sequence[str] = tuple(PARSERS), **variables: str) -> None:
@@ -104,7 +108,7 @@ def fuzz(program: Path, corpus: Sequence[Path], found: Path, *limits: str) -> Ou
 
 def run(context: Context, result: Result) -> None:
     """Build, fuzz as many targets at a time as there are processors, and count the lines reached."""
-    if missing := missing_tool():
+    if missing := missing_tool(*COUNTERS):
         result.skip(WAY_OUT.format(missing))
         return
     seconds = 2 if context.quick else 60 * MINUTES
