@@ -17,8 +17,9 @@ from edge_imprint.head.budget import HEADER_BYTES, RECORD_BYTES, SLOT_META_BYTES
 from edge_imprint.head.fixed import Int64, Point
 from edge_imprint.head.labels import LABEL_FIELD_BYTES
 
-# Header words, int64 each; two are spare.
-N_SLOTS, N_CLASSES, SHOTS, OWN_COUNT, OWN_MEAN, OWN_VARIANCE = range(6)
+# Header words, int64 each; then the running statistics of shots with their own class; the rest is spare.
+N_SLOTS, N_CLASSES, SHOTS = range(3)
+_OWN = np.dtype([("count", "<u4"), ("mean", "<i4"), ("variance", "<u4")])
 _NO_RECORD = -1
 NO_CLASS = 0xFFFF
 _SQUARE_MAX = 1 << 28
@@ -45,7 +46,8 @@ class Arena:
             strides = (step, 1) if shape else (step,)
             return np.ndarray((most, *shape), dtype, self.buffer.data, HEADER_BYTES + offset, strides)
 
-        self.header = np.ndarray((8,), "<i8", self.buffer.data)
+        self.header = np.ndarray((3,), "<i8", self.buffer.data)
+        self._own = np.ndarray((), _OWN, self.buffer.data, self.header.nbytes)
         meta = step - SLOT_META_BYTES
         self.high, self.low = column(0, "i1", dim), column(dim, "i1", dim)
         self.count, self.square = column(meta, "<u4"), column(meta + 4, "<i4")
@@ -81,6 +83,16 @@ class Arena:
     def n_classes(self) -> int:
         """Classes in use."""
         return int(self.header[N_CLASSES])
+
+    @property
+    def own(self) -> tuple[int, int, int]:
+        """Count, mean and variance of the cosines of shots with their own class."""
+        count, mean, variance = self._own.item()
+        return count, mean, variance
+
+    @own.setter
+    def own(self, numbers: tuple[int, int, int]) -> None:
+        self._own[()] = numbers
 
     def has_room(self, slots: int, classes: int) -> bool:
         """Whether so many more slots and records fit."""
@@ -181,7 +193,7 @@ class Arena:
             self._copy(self._record_at(record + 1), self._record_at(record))
         self.header[N_SLOTS], self.header[N_CLASSES] = len(keep), classes - 1
         if classes == 1:
-            self.header[OWN_COUNT : OWN_VARIANCE + 1] = 0
+            self.own = (0, 0, 0)
         self.stale = set(range(classes - 1))
         self.close_journal()
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_imprint.errors import BudgetError, EdgeImprintError, SnapshotCorruptError, ValueRangeError
-from edge_imprint.head.arena import N_SLOTS, OWN_VARIANCE, Arena
+from edge_imprint.head.arena import Arena
 from edge_imprint.head.fixed import ROW_MAX, SHIFT_MAX, Int64, join
 from edge_imprint.head.labels import LABEL_FIELD_BYTES, decode_label, encode_label
 from edge_imprint.head.reject import WINDOW
@@ -37,7 +37,7 @@ def sections(head: ImprintHead, backbone: str | None) -> dict[str, bytes]:
     records = [_RECORD.pack(encode_label(k), *v) for k, v in zip(head._labels, numbers, strict=True)]
     out = {
         "config": _CONFIG.pack(*config),
-        "state": _STATE.pack(*arena.header[N_SLOTS : OWN_VARIANCE + 1].tolist()),
+        "state": _STATE.pack(*arena.header.tolist(), *arena.own),
         "classes": b"".join(records),
         "count": arena.count[:n].tobytes(),
         "class": arena.cls[:n].tobytes(),
@@ -65,9 +65,10 @@ def head_from(kind: type[ImprintHead], parts: Mapping[str, bytes]) -> ImprintHea
     """
     try:
         dim, budget, ppm, max_proxies, shrinkage, undo = _CONFIG.unpack(_section(parts, "config", _CONFIG.size))
-        n_slots, n_classes, shots, *own = _STATE.unpack(_section(parts, "state", _STATE.size))
+        n_slots, n_classes, shots, count, mean, variance = _STATE.unpack(_section(parts, "state", _STATE.size))
         if shots > _MOST_SHOTS:
             raise SnapshotCorruptError(f"no head has learnt more than {_MOST_SHOTS} shots; got {shots}")
+        own = (count, mean, variance)
         _check_statistic(*own, window=4 * WINDOW)
         # The rows are checked against the counts before a budget's worth of memory is allocated.
         high = _section(parts, "high", n_slots * dim)
@@ -96,7 +97,8 @@ def head_from(kind: type[ImprintHead], parts: Mapping[str, bytes]) -> ImprintHea
             arena.label[i] = label
             for field, value in zip(_record_fields(arena), numbers, strict=True):
                 field[i] = value
-        arena.header[N_SLOTS : OWN_VARIANCE + 1] = (n_slots, n_classes, shots, *own)
+        arena.header[:] = (n_slots, n_classes, shots)
+        arena.own = own
         _check_slots(head)
         head.backbone = _backbone(parts)
     except SnapshotCorruptError:

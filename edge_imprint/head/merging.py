@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge_imprint.errors import BackboneMismatchError
 from edge_imprint.head import clusters
-from edge_imprint.head.arena import OWN_COUNT, OWN_VARIANCE, SHOTS, Arena
+from edge_imprint.head.arena import SHOTS, Arena
 from edge_imprint.head.labels import Label
 from edge_imprint.head.learning import SHOTS_MAX, open_class
 from edge_imprint.head.options import Options
@@ -48,7 +48,5 @@ def pool_other(mine: Arena, index: int, theirs: Arena, source: int) -> None:
 
 def pool_own(mine: Arena, theirs: Arena) -> None:
     """Pool two heads' statistics of cosines with the own class into `mine`, and add up their shots."""
-    words = slice(OWN_COUNT, OWN_VARIANCE + 1)
-    a, b = (tuple(arena.header[words].tolist()) for arena in (mine, theirs))
-    mine.header[words] = pool(a, b, 4 * WINDOW)
+    mine.own = pool(mine.own, theirs.own, 4 * WINDOW)
     mine.header[SHOTS] += theirs.header[SHOTS]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import isqrt
 
 from edge_imprint.head import fixed
-from edge_imprint.head.arena import OWN_COUNT, OWN_MEAN, OWN_VARIANCE, Arena
+from edge_imprint.head.arena import Arena
 from edge_imprint.head.scoring import ONE_Q23
 
 WINDOW = 32
@@ -44,8 +44,7 @@ def is_sampled(shots: int) -> bool:
 
 def observe_own(arena: Arena, cosine_q15: int) -> None:
     """Record how a shot scored with its own class before it was learnt."""
-    count, mean, variance = arena.header[OWN_COUNT : OWN_VARIANCE + 1].tolist()
-    arena.header[OWN_COUNT : OWN_VARIANCE + 1] = update(count, mean, variance, cosine_q15, 4 * WINDOW)
+    arena.own = update(*arena.own, cosine_q15, 4 * WINDOW)
 
 
 def observe_other(arena: Arena, index: int, cosine_q15: int) -> None:
@@ -146,5 +145,5 @@ def thresholds_q23(arena: Arena, false_accept_ppm: int) -> tuple[int, int] | Non
     t2 = student_t2(normal_quantile(upper_tail(classes, false_accept_ppm)), inverse_dof)
     centre = (sum(means) // groups << 9) - _OFFSET
     known = min(centre + isqrt(t2 * (both + between // groups + within // total)), ONE_Q23)
-    own = int(arena.header[OWN_MEAN]) if arena.header[OWN_COUNT] else known
-    return known, min(known, (centre + own) >> 1)
+    count, own, _ = arena.own
+    return known, min(known, (centre + (own if count else known)) >> 1)

@@ -155,7 +155,8 @@ def float_thresholds(head: ImprintHead) -> tuple[float, float]:
     z = stats.norm.isf(1 - (1 - head.false_accept_rate) ** ((classes - 1) / classes))
     t = np.sqrt(dof * np.expm1(z * z * (1 + 31 / 64 / dof) / dof))
     known = min(mean.mean() + t * np.sqrt(between * (1 + 1 / groups) + within * (1 + 1 / total)), 1.0)
-    own = arena.header[4] / (1 << 23) if arena.header[3] else known
+    count, own_mean, _ = arena.own
+    own = own_mean / (1 << 23) if count else known
     return known, min(known, (mean.mean() + own) / 2)
 
 

@@ -12,7 +12,7 @@ int eimp_layout_for(uint32_t dim, uint32_t budget, uint8_t undo, eimp_layout *la
     /* The worst that one shot overwrites is a new class in a full arena: docs/DESIGN.md. */
     const uint32_t freed = 1u + (EIMP_RECORD_BYTES + slot - 1u) / slot;
     const uint32_t journal = EIMP_HEADER_BYTES + EIMP_RECORD_BYTES + (3u * freed + 1u) * slot;
-    if (undo == EIMP_UNDO_AUTO) undo = 4u * (uint64_t)journal <= budget ? EIMP_UNDO_YES : EIMP_UNDO_NO;
+    if (undo == EIMP_UNDO_AUTO) undo = journal <= budget / 4u ? EIMP_UNDO_YES : EIMP_UNDO_NO;
     const uint32_t fixed = EIMP_HEADER_BYTES + (undo ? journal : 0u);
     if (budget < fixed + slot + EIMP_RECORD_BYTES) return EIMP_E_BUDGET;
     layout->budget = budget;
@@ -20,7 +20,7 @@ int eimp_layout_for(uint32_t dim, uint32_t budget, uint8_t undo, eimp_layout *la
     layout->journal_bytes = undo ? journal : 0u;
     layout->pool_bytes = budget - fixed;
     layout->max_classes = eimp_least(layout->pool_bytes / (slot + EIMP_RECORD_BYTES), EIMP_MAX_CLASSES);
-    layout->undo = undo ? EIMP_UNDO_YES : EIMP_UNDO_NO;
+    layout->undo = undo;
     return EIMP_OK;
 }
 
@@ -46,8 +46,10 @@ uint32_t eimp_gather(eimp_head *head, uint32_t index) {
 }
 
 /* The journal, behind the records: words, one record, slots. */
+static uint8_t *journal_of(const eimp_head *head) { return (uint8_t *)head->records; }
+
 static uint8_t *saved_slot_at(const eimp_head *head, uint32_t place) {
-    return eimp_records_end(head) + EIMP_HEADER_BYTES + EIMP_RECORD_BYTES + (size_t)place * head->layout.slot_bytes;
+    return journal_of(head) + EIMP_HEADER_BYTES + EIMP_RECORD_BYTES + (size_t)place * head->layout.slot_bytes;
 }
 
 void eimp_open_journal(eimp_head *head) {
@@ -56,11 +58,7 @@ void eimp_open_journal(eimp_head *head) {
     head->journal_record = -1;
     head->slots_before = eimp_n_slots(head);
     head->can_undo = 1;
-    memcpy(eimp_records_end(head), head->pool, EIMP_HEADER_BYTES);
-}
-
-eimp_record *eimp_record_at(const eimp_head *head, uint32_t index) {
-    return (eimp_record *)(void *)eimp_records_end(head) - (index + 1);
+    memcpy(journal_of(head), head->pool, EIMP_HEADER_BYTES);
 }
 
 /* Save a slot that was in use when the journal was opened, once. */
@@ -74,19 +72,21 @@ void eimp_save_slot(eimp_head *head, uint32_t slot) {
 
 void eimp_save_record(eimp_head *head, uint32_t index) {
     if (!head->can_undo) return;
-    memcpy(eimp_records_end(head) + EIMP_HEADER_BYTES, eimp_record_at(head, index), EIMP_RECORD_BYTES);
+    memcpy(journal_of(head) + EIMP_HEADER_BYTES, eimp_record_at(head, index), EIMP_RECORD_BYTES);
     head->journal_record = (int32_t)index;
 }
 
 void eimp_roll_back(eimp_head *head) {
-    for (uint32_t place = 0; place < head->journal_count; place++)
-        memcpy(eimp_row(head, head->journal[place]), saved_slot_at(head, place), head->layout.slot_bytes);
+    for (uint32_t place = 0; place < head->journal_count; place++) {
+        const uint32_t slot = head->journal[place];
+        memcpy(eimp_row(head, slot), saved_slot_at(head, place), head->layout.slot_bytes);
+        /* A mean that is put back later, and with it its mark, marks itself again. */
+        eimp_mark_stale(head, eimp_meta(head, slot)->cls);
+    }
     if (head->journal_record >= 0)
-        memcpy(eimp_record_at(head, (uint32_t)head->journal_record), eimp_records_end(head) + EIMP_HEADER_BYTES,
+        memcpy(eimp_record_at(head, (uint32_t)head->journal_record), journal_of(head) + EIMP_HEADER_BYTES,
                EIMP_RECORD_BYTES);
-    memcpy(head->pool, eimp_records_end(head), EIMP_HEADER_BYTES);
-    for (uint32_t place = 0; place < head->journal_count; place++)
-        eimp_mark_stale(head, eimp_meta(head, head->journal[place])->cls);
+    memcpy(head->pool, journal_of(head), EIMP_HEADER_BYTES);
     head->can_undo = 0;
 }
 
@@ -137,19 +137,19 @@ void eimp_remove_class(eimp_head *head, uint32_t index) {
     eimp_words *words = eimp_words_of(head);
     const uint32_t n = eimp_n_slots(head), classes = eimp_n_classes(head);
     uint32_t kept = 0;
+    head->can_undo = 0;
     for (uint32_t slot = 0; slot < n; slot++) {
         if (eimp_meta(head, slot)->cls == index) continue;
-        if (slot != kept) memcpy(eimp_row(head, kept), eimp_row(head, slot), head->layout.slot_bytes);
+        move_slot(head, slot, kept);
         eimp_slot *meta = eimp_meta(head, kept++);
         if (meta->cls > index) meta->cls--;
     }
-    for (uint32_t record = index; record + 1 < classes; record++)
-        *eimp_record_at(head, record) = *eimp_record_at(head, record + 1);
+    eimp_record *record = eimp_record_at(head, index);
+    for (uint32_t behind = classes - 1 - index; behind--; record--) memcpy(record, record - 1, sizeof *record);
     words->n_slots = kept;
     words->n_classes = classes - 1;
-    if (classes == 1) words->own_count = words->own_mean = words->own_variance = 0;
+    if (classes == 1) memset(&words->own, 0, sizeof words->own);
     eimp_mark_all_stale(head);
-    head->can_undo = 0;
 }
 
 /* Rows, records and words were put there: squared lengths follow from rows, coefficients from both. */

@@ -28,20 +28,11 @@ static int32_t noise_of(const eimp_slot *mean) { return scatter_of(mean) / (int3
  * both freed of what few shots add to them. A class that is alone has the gap 1/2. */
 static int is_messy(const eimp_head *head, uint32_t index) {
     const eimp_slot *own = eimp_meta(head, index);
-    const int32_t wanted = 4 * scatter_of(own);
+    const int32_t wanted = 4 * scatter_of(own), noisy = wanted + noise_of(own);
     if (wanted > EIMP_ONE / 2) return 1;
     for (uint32_t other = eimp_n_classes(head); other--;)
-        if (other != index && wanted > apart(head, other, index) - noise_of(eimp_meta(head, other)) - noise_of(own))
-            return 1;
+        if (other != index && noisy > apart(head, other, index) - noise_of(eimp_meta(head, other))) return 1;
     return 0;
-}
-
-/* Cost of joining two groups whose centres are so far apart (squared), below EIMP_COST_MAX: 2^24 * 2^16 * 2^16 < 2^63. */
-static uint32_t ward(int32_t distance, uint32_t count, uint32_t other) {
-    const uint32_t n = eimp_capped(count), m = eimp_capped(other);
-    if (distance < 0) return 0;
-    const uint64_t cost = (uint64_t)eimp_wide(distance, (int32_t)n) * m / (n + m);
-    return cost < EIMP_COST_MAX ? (uint32_t)cost : EIMP_COST_MAX - 1u;
 }
 
 /* The nearest of the gathered centres; the lowest slot wins a tie. */
@@ -58,7 +49,7 @@ static uint32_t nearest(const eimp_head *head, uint32_t found, const eimp_point 
             best = slot;
         }
     }
-    *cost = ward(point->square + (int32_t)eimp_floor_div(least, point->query_scale), eimp_meta(head, best)->count,
+    *cost = eimp_ward(point->square + (int32_t)eimp_floor_div(least, point->query_scale), eimp_meta(head, best)->count,
                  point->weight);
     return best;
 }
@@ -69,7 +60,7 @@ static eimp_pair closest_pair(const eimp_head *head, uint32_t found) {
     for (uint32_t i = 0; i < found; i++)
         for (uint32_t j = i + 1; j < found; j++) {
             const uint32_t a = head->centres[i], b = head->centres[j];
-            const uint32_t cost = ward(apart(head, a, b), eimp_meta(head, a)->count, eimp_meta(head, b)->count);
+            const uint32_t cost = eimp_ward(apart(head, a, b), eimp_meta(head, a)->count, eimp_meta(head, b)->count);
             if (cost < best.cost) best = (eimp_pair){cost, (int32_t)a, (int32_t)b};
         }
     return best;
@@ -101,38 +92,38 @@ static uint32_t free_slot(eimp_head *head, uint32_t keep) {
     return (uint32_t)best.second;
 }
 
-static void open_centre(eimp_head *head, uint32_t index, const eimp_point *point, uint32_t share) {
-    const int has_room = eimp_has_room(head, 1, 0);
-    eimp_write(head, has_room ? eimp_n_slots(head) : free_slot(head, share), index, point);
-    eimp_words_of(head)->n_slots += has_room;
-    eimp_record_at(head, index)->pair_cost = 0;
+/* A slot for a centre more: behind the others, or of a class that has more than its share. */
+static uint32_t centre_slot(eimp_head *head, uint32_t share) {
+    return eimp_has_room(head, 1, 0) ? eimp_words_of(head)->n_slots++ : free_slot(head, share);
 }
 
 void eimp_place(eimp_head *head, uint32_t index, const eimp_point *point) {
     const uint32_t found = eimp_gather(head, index), classes = eimp_n_classes(head);
     const uint32_t share = eimp_least(head->max_centres, eimp_slots_for(&head->layout, classes) / classes - 1);
     const int32_t spread = EIMP_ONE - eimp_meta(head, index)->square;
-    uint32_t cost = EIMP_COST_MAX;
-    const uint32_t slot = found ? nearest(head, found, point, &cost) : 0;
+    eimp_record *record = eimp_record_at(head, index);
+    uint32_t cost = EIMP_COST_MAX, slot = 0;
+    if (found) slot = nearest(head, found, point, &cost);
     /* 16 cost > spread */
     if (found < share && (spread < 0 || cost > (uint32_t)spread / 16) && is_messy(head, index)) {
-        open_centre(head, index, point, share);
-        return;
-    }
-    if (!found) return;
-    /* Costs grow with the counts: the last pair's is a floor that saves looking at all pairs for every shot. */
-    eimp_record *record = eimp_record_at(head, index);
-    if (cost > record->pair_cost) {
-        const eimp_pair pair = closest_pair(head, found);
-        record->pair_cost = pair.cost;
-        if (cost > pair.cost) {
-            merge_pair(head, &pair);
-            eimp_write(head, (uint32_t)pair.second, index, point);
-            record->pair_cost = 0;
+        slot = centre_slot(head, share);
+    } else {
+        if (!found) return;
+        eimp_pair pair = {EIMP_COST_MAX, -1, -1};
+        /* Costs grow with the counts: the last pair's is a floor that saves looking at all pairs for every shot. */
+        if (cost > record->pair_cost) {
+            pair = closest_pair(head, found);
+            record->pair_cost = pair.cost;
+        }
+        if (cost <= pair.cost) {
+            eimp_blend(head, slot, point);
             return;
         }
+        merge_pair(head, &pair);
+        slot = (uint32_t)pair.second;
     }
-    eimp_blend(head, slot, point);
+    eimp_write(head, slot, index, point);
+    record->pair_cost = 0;
 }
 
 /* Add a class with its mean; the others give room if they must. */

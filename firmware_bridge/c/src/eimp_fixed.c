@@ -17,18 +17,22 @@ uint32_t eimp_isqrt(uint64_t value) {
 }
 
 int64_t eimp_floor_div(int64_t value, int64_t divisor) {
-    if (value == (int32_t)value && divisor == (int32_t)divisor) {
-        /* What a processor of 32 bits does in one instruction. */
-        const int32_t small = (int32_t)value, by = (int32_t)divisor, quotient = small / by;
-        return quotient - (quotient * by > small);
-    }
-    const int64_t quotient = value / divisor;
-    return quotient - (quotient * divisor > value);
+    /* Divisions of C round towards 0. */
+    if (value < 0) value -= divisor - 1;
+    /* What a processor of 32 bits does in one instruction. */
+    if (value == (int32_t)value && divisor == (int32_t)divisor) return (int32_t)value / (int32_t)divisor;
+    return value / divisor;
 }
 
 int64_t eimp_rounded(int64_t value, int64_t divisor) { return eimp_floor_div(2 * value + divisor, 2 * divisor); }
 
-int64_t eimp_wide(int32_t a, int32_t b) { return (int64_t)a * b; }
+/* Cost of joining two groups whose centres are so far apart (squared), below EIMP_COST_MAX: 2^24 * 2^16 * 2^16 < 2^63. */
+uint32_t eimp_ward(int32_t distance, uint32_t count, uint32_t other) {
+    const uint32_t n = eimp_capped(count), m = eimp_capped(other);
+    if (distance < 0) return 0;
+    const uint64_t cost = (uint64_t)eimp_wide(distance, (int32_t)n) * m / (n + m);
+    return cost < EIMP_COST_MAX ? (uint32_t)cost : EIMP_COST_MAX - 1u;
+}
 
 int32_t eimp_dot(const int8_t *row, const int8_t *vector, uint32_t dim) {
     int32_t out;
@@ -67,10 +71,10 @@ int eimp_quantise(eimp_head *head, const int16_t *embedding, uint64_t *length2) 
 
 void eimp_shot(eimp_head *head, uint64_t length2, eimp_point *point) {
     /* The length is at least 32767 * 2^8, so the factor is below 2^30 and the product below 2^45. */
-    const int64_t factor = (int64_t)(((uint64_t)1 << 52) / eimp_isqrt(length2 << 16));
+    const int32_t factor = (int32_t)(((uint64_t)1 << 52) / eimp_isqrt(length2 << 16));
     for (uint32_t i = 0; i < head->dim; i++) {
         const int32_t e = head->high[i] * 256 + (uint8_t)head->low[i];
-        const int32_t value = (int32_t)((e * factor + ((int64_t)1 << 29)) >> 30);
+        const int32_t value = (int32_t)((eimp_wide(e, factor) + (1 << 29)) >> 30);
         const int32_t high = (value + 128) >> 8;
         head->high[i] = (int8_t)high;
         head->low[i] = (int8_t)(value - 256 * high);
@@ -103,14 +107,13 @@ void eimp_set_square(eimp_slot *meta, uint64_t sum) {
 typedef struct mixture {
     const int8_t *high, *low;
     const eimp_point *point;
-    int32_t row_factor, point_factor;
-    int64_t twice_weight, total;
+    int32_t row_factor, point_factor, twice_weight, total;
 } mixture;
 
 static int32_t mixed(const mixture *m, uint32_t i) {
     const int32_t value = (m->high[i] * 256 + m->low[i]) * m->row_factor;
     const int32_t other = (m->point->high[i] * 256 + m->point->low[i]) * m->point_factor;
-    return value + (int32_t)eimp_floor_div(m->twice_weight * (other - value) + m->total, 2 * m->total);
+    return value + (int32_t)eimp_floor_div(eimp_wide(m->twice_weight, other - value) + m->total, 2 * m->total);
 }
 
 /* Move a slot's row, which stands for `count` shots, by a point: v + w (p - v) / (n + w), to nearest; 0 replaces it. */
@@ -121,7 +124,7 @@ void eimp_mix(eimp_head *head, uint32_t slot, const eimp_point *point, uint32_t 
     uint32_t shift = count ? meta->shift : point->shift;
     const uint32_t finest = shift > point->shift ? shift : point->shift;
     const mixture m = {high, low, point, count ? (int32_t)1 << (finest - shift) : 0, (int32_t)1 << (finest - point->shift),
-                       2 * (int64_t)weight, (int64_t)eimp_capped(count) + weight};
+                       2 * (int32_t)weight, (int32_t)(eimp_capped(count) + weight)};
     int32_t largest = 0;
     for (uint32_t i = 0; i < head->dim; i++) {
         const int32_t value = mixed(&m, i);
@@ -129,14 +132,14 @@ void eimp_mix(eimp_head *head, uint32_t slot, const eimp_point *point, uint32_t 
         if (-value > largest) largest = -value;
     }
     uint32_t down = 0, up = 0;
-    shift = finest;
-    for (; largest > EIMP_ROW_MAX; largest = (largest + 1) >> 1, shift--) down++;
+    for (; largest > EIMP_ROW_MAX; largest = (largest + 1) >> 1) down++;
+    shift = finest - down;
     for (; largest && 2 * largest <= EIMP_ROW_MAX && shift < EIMP_SHIFT_MAX; largest *= 2, shift++) up++;
+    /* Halving upwards `down` times is one division that rounds up. */
+    const int32_t below = ((int32_t)1 << down) - 1;
     uint64_t square = 0; /* <= 4096 * 32639^2 < 2^42 */
     for (uint32_t i = 0; i < head->dim; i++) {
-        int32_t value = mixed(&m, i);
-        for (uint32_t step = 0; step < down; step++) value = (value + 1) >> 1;
-        value *= (int32_t)1 << up;
+        const int32_t value = ((mixed(&m, i) + below) >> down) * ((int32_t)1 << up);
         square += (uint32_t)(value * value);
         high[i] = (int8_t)((value + 128) >> 8);
         low[i] = (int8_t)(value - 256 * high[i]);

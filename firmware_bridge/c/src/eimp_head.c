@@ -12,11 +12,12 @@ int eimp_check_options(uint32_t ppm, uint32_t max_proxies, uint32_t shrinkage) {
                : EIMP_E_VALUE_RANGE;
 }
 
-/* Where the parts of an arena lie, from its start. */
+/* An arena: the head | pool | mean_dots | centres | high, low, query | backbone. */
 typedef struct parts {
     eimp_layout layout;
     uint32_t classes_room;
-    size_t rows, centres, mean_dots, pool, backbone, end;
+    uint32_t row; /* bytes of a shot's row, a multiple of 4 */
+    size_t end;
 } parts;
 
 static size_t rounded_up(size_t bytes) { return (bytes + 7u) & ~(size_t)7u; }
@@ -31,12 +32,9 @@ static int divide(const eimp_config *config, parts *p) {
     /* A snapshot that is loaded may come from a head of the same budget without a journal. */
     (void)eimp_layout_for(config->dim, config->budget, EIMP_UNDO_NO, &plain);
     p->classes_room = plain.max_classes;
-    p->rows = rounded_up(sizeof(eimp_head));
-    p->centres = p->rows + 3 * rounded_up(config->dim);
-    p->mean_dots = p->centres + rounded_up((size_t)(config->max_proxies - 1u) * sizeof(uint32_t));
-    p->pool = p->mean_dots + rounded_up((size_t)p->classes_room * sizeof(int32_t));
-    p->backbone = p->pool + rounded_up(config->budget);
-    p->end = p->backbone + config->backbone_bytes;
+    p->row = (config->dim + 3u) & ~(uint32_t)3u;
+    p->end = rounded_up(sizeof(eimp_head)) + rounded_up(config->budget) + config->backbone_bytes +
+             ((size_t)p->classes_room + config->max_proxies - 1u) * sizeof(uint32_t) + 3u * p->row;
     return EIMP_OK;
 }
 
@@ -51,17 +49,8 @@ int eimp_init(void *arena, size_t bytes, const eimp_config *config, eimp_head **
     const int status = divide(config, &p);
     if (status != EIMP_OK) return status;
     if (bytes < p.end) return EIMP_E_CAPACITY;
-    uint8_t *base = arena;
     eimp_head *made = arena;
-    const size_t row = rounded_up(config->dim);
     memset(made, 0, sizeof *made);
-    made->high = (int8_t *)(base + p.rows);
-    made->low = made->high + row;
-    made->query = made->low + row;
-    made->centres = (uint32_t *)(void *)(base + p.centres);
-    made->mean_dots = (int32_t *)(void *)(base + p.mean_dots);
-    made->pool = base + p.pool;
-    made->backbone = (char *)(base + p.backbone);
     made->layout = p.layout;
     made->dim = config->dim;
     made->false_accept_ppm = config->false_accept_ppm;
@@ -70,12 +59,22 @@ int eimp_init(void *arena, size_t bytes, const eimp_config *config, eimp_head **
     made->max_centres = made->centres_room = (uint16_t)(config->max_proxies - 1u);
     made->shrinkage = config->shrinkage;
     made->backbone_room = config->backbone_bytes;
+    made->pool = (uint8_t *)arena + rounded_up(sizeof *made);
+    made->mean_dots = (int32_t *)(void *)(made->pool + rounded_up(config->budget));
+    made->centres = (uint32_t *)(made->mean_dots + p.classes_room);
+    made->high = (int8_t *)(made->centres + made->max_centres);
+    made->low = made->high + p.row;
+    made->query = made->low + p.row;
+    made->backbone = (char *)(made->query + p.row);
     eimp_clear(made);
     *head = made;
     return EIMP_OK;
 }
 
 void eimp_clear(eimp_head *head) {
+    /* Records and journal end at a multiple of 4 bytes; slots and records being multiples of 4, nothing less fits. */
+    uint8_t *end = head->pool + (head->layout.budget & ~(uint32_t)3);
+    head->records = (eimp_record *)(void *)(end - head->layout.journal_bytes);
     memset(head->pool, 0, EIMP_HEADER_BYTES);
     head->any_stale = head->can_undo = 0;
 }
@@ -99,7 +98,7 @@ void eimp_get_usage(const eimp_head *head, eimp_usage *usage) {
                         usage->proxies * head->layout.slot_bytes;
     usage->budget = head->layout.budget;
     usage->max_classes = head->layout.max_classes;
-    usage->shots = (uint64_t)eimp_words_of(head)->shots;
+    usage->shots = eimp_words_of(head)->shots;
     usage->can_undo = head->can_undo;
 }
 
@@ -111,8 +110,9 @@ int32_t eimp_find(const eimp_head *head, const eimp_label *label) {
 
 int eimp_get_class(const eimp_head *head, uint32_t index, eimp_class_info *info) {
     if (index >= eimp_n_classes(head)) return EIMP_E_ARGUMENT;
-    info->label = eimp_record_at(head, index)->label;
-    info->shots = eimp_record_at(head, index)->shots;
+    const eimp_record *record = eimp_record_at(head, index);
+    info->label = record->label;
+    info->shots = record->shots;
     info->proxies = 0;
     for (uint32_t slot = 0; slot < eimp_n_slots(head); slot++) info->proxies += eimp_meta(head, slot)->cls == index;
     return EIMP_OK;
@@ -131,13 +131,6 @@ static void compare(void *context, uint32_t slot, uint32_t index, int64_t score)
     if (score > *best) *best = score;
 }
 
-/* Record a score, unless there was none. */
-static void observe(eimp_running *running, int64_t score, int32_t query_scale, uint32_t window) {
-    if (score == INT64_MIN) return;
-    const int64_t cosine_q15 = eimp_rounded(score, eimp_wide(query_scale, 1 << (EIMP_COEFFICIENT_BITS - 15 - 8)));
-    eimp_observe(running, (int32_t)cosine_q15, window);
-}
-
 /* Learn what eimp_quantise left in the working memory; `index` below 0 is a new class. */
 int eimp_learn_quantised(eimp_head *head, int32_t index, const eimp_label *label, uint64_t length2) {
     contest best = {index, INT64_MIN, INT64_MIN};
@@ -154,15 +147,13 @@ int eimp_learn_quantised(eimp_head *head, int32_t index, const eimp_label *label
     if (index < 0) {
         index = (int32_t)eimp_open_class(head, label, &point);
     } else {
-        eimp_running own = eimp_own(head);
         eimp_save_record(head, (uint32_t)index);
         eimp_blend(head, (uint32_t)index, &point);
         eimp_place(head, (uint32_t)index, &point);
         if (shots < 0xFFFFFFFFu) eimp_record_at(head, (uint32_t)index)->shots = shots + 1;
-        observe(&own, best.own, point.query_scale, 4 * EIMP_WINDOW);
-        eimp_set_own(head, &own);
+        eimp_observe(&eimp_words_of(head)->own, point.query_scale, best.own, 4 * EIMP_WINDOW);
     }
-    observe(&eimp_record_at(head, (uint32_t)index)->other, best.other, point.query_scale, EIMP_WINDOW);
+    eimp_observe(&eimp_record_at(head, (uint32_t)index)->other, point.query_scale, best.other, EIMP_WINDOW);
     return EIMP_OK;
 }
 

@@ -53,15 +53,13 @@ typedef struct eimp_record {
     eimp_running other; /* how its shots scored with the best other class */
 } eimp_record;
 
-/* The first words of the pool. */
+/* The first bytes of the pool. Python reads the two counts as 64 bits, whose upper halves are 0. */
 typedef struct eimp_words {
-    int64_t n_slots;
-    int64_t n_classes;
-    int64_t shots;
-    int64_t own_count;
-    int64_t own_mean;
-    int64_t own_variance;
-    int64_t spare[2];
+    uint32_t n_slots, n_slots_high;
+    uint32_t n_classes, n_classes_high;
+    uint64_t shots;
+    eimp_running own; /* how shots scored with their own class */
+    uint32_t spare[7];
 } eimp_words;
 
 /* Sizes that the snapshot's bytes and the arena's arithmetic rest on. */
@@ -83,6 +81,7 @@ typedef struct eimp_layout {
  * shot at hand, `centres` (slots of the class at hand), `mean_dots` (dot products of a query with each class mean). */
 struct eimp_head {
     uint8_t *pool;
+    eimp_record *records; /* where they end: class i is i + 1 before it; the journal follows */
     int8_t *high;
     int8_t *low;
     int8_t *query;
@@ -127,8 +126,8 @@ typedef struct eimp_pair {
 } eimp_pair;
 
 static inline eimp_words *eimp_words_of(const eimp_head *head) { return (eimp_words *)(void *)head->pool; }
-static inline uint32_t eimp_n_slots(const eimp_head *head) { return (uint32_t)eimp_words_of(head)->n_slots; }
-static inline uint32_t eimp_n_classes(const eimp_head *head) { return (uint32_t)eimp_words_of(head)->n_classes; }
+static inline uint32_t eimp_n_slots(const eimp_head *head) { return eimp_words_of(head)->n_slots; }
+static inline uint32_t eimp_n_classes(const eimp_head *head) { return eimp_words_of(head)->n_classes; }
 
 static inline int8_t *eimp_row(const eimp_head *head, uint32_t slot) {
     return (int8_t *)head->pool + EIMP_HEADER_BYTES + (size_t)slot * head->layout.slot_bytes;
@@ -136,9 +135,8 @@ static inline int8_t *eimp_row(const eimp_head *head, uint32_t slot) {
 static inline eimp_slot *eimp_meta(const eimp_head *head, uint32_t slot) {
     return (eimp_slot *)(void *)(eimp_row(head, slot) + head->layout.slot_bytes - EIMP_SLOT_META_BYTES);
 }
-/* Records and journal end at a multiple of 4 bytes; slots and records being multiples of 4, nothing less fits for it. */
-static inline uint8_t *eimp_records_end(const eimp_head *head) {
-    return head->pool + (head->layout.budget & ~(uint32_t)3) - head->layout.journal_bytes;
+static inline eimp_record *eimp_record_at(const eimp_head *head, uint32_t index) {
+    return head->records - (index + 1);
 }
 static inline uint32_t eimp_slots_for(const eimp_layout *layout, uint32_t classes) {
     return (layout->pool_bytes - classes * EIMP_RECORD_BYTES) / layout->slot_bytes;
@@ -146,11 +144,13 @@ static inline uint32_t eimp_slots_for(const eimp_layout *layout, uint32_t classe
 static inline uint32_t eimp_least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static inline uint32_t eimp_capped(uint32_t count) { return eimp_least(count, EIMP_COUNT_CAP); }
 
+static inline int64_t eimp_wide(int32_t a, int32_t b) { return (int64_t)a * b; }
+
 /* eimp_fixed.c: integers with one rounding rule each. */
 uint32_t eimp_isqrt(uint64_t value);                     /* rounds down */
 int64_t eimp_floor_div(int64_t value, int64_t divisor);  /* divisor > 0 */
-int64_t eimp_rounded(int64_t value, int64_t divisor);    /* to nearest, halves up; |value| < 2^62, 0 < divisor < 2^62 */
-int64_t eimp_wide(int32_t a, int32_t b); /* a * b */
+int64_t eimp_rounded(int64_t value, int64_t divisor);    /* to nearest, halves up; |value| < 2^61, 0 < divisor < 2^60 */
+uint32_t eimp_ward(int32_t distance, uint32_t count, uint32_t other); /* cost of joining two groups */
 int32_t eimp_dot(const int8_t *row, const int8_t *vector, uint32_t dim); /* both rows of slots or queries */
 int eimp_quantise(eimp_head *head, const int16_t *embedding, uint64_t *length2); /* into high and low; int8 into query */
 void eimp_shot(eimp_head *head, uint64_t length2, eimp_point *point); /* what eimp_quantise left, as a unit vector */
@@ -161,7 +161,6 @@ int eimp_layout_for(uint32_t dim, uint32_t budget, uint8_t undo, eimp_layout *la
 int eimp_check_options(uint32_t ppm, uint32_t max_proxies, uint32_t shrinkage);
 
 /* eimp_arena.c: slots, records, journal. */
-eimp_record *eimp_record_at(const eimp_head *head, uint32_t index);
 int eimp_has_room(const eimp_head *head, uint32_t slots, uint32_t classes);
 void eimp_open_journal(eimp_head *head);
 void eimp_save_slot(eimp_head *head, uint32_t slot);
@@ -191,10 +190,9 @@ uint32_t eimp_query_norm_q16(const eimp_head *head);
 
 /* eimp_reject.c: running statistics and thresholds. */
 int eimp_is_sampled(uint32_t shots);
-void eimp_observe(eimp_running *running, int32_t cosine_q15, uint32_t window);
+/* A score of a query whose length times 2^8 is query_scale; INT64_MIN is none. */
+void eimp_observe(eimp_running *running, int32_t query_scale, int64_t score, uint32_t window);
 void eimp_pool(eimp_running *mine, const eimp_running *theirs, uint32_t window);
-eimp_running eimp_own(const eimp_head *head);
-void eimp_set_own(eimp_head *head, const eimp_running *own);
 
 /* eimp_answer.c */
 void eimp_best_quantised(eimp_head *head, uint32_t *index, int32_t *cosine_q23);

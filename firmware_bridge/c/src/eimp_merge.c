@@ -45,10 +45,9 @@ int eimp_merge(eimp_head *head, eimp_head *other) {
         return EIMP_E_CAPACITY;
     head->can_undo = 0;
     for (uint32_t source = 0; source < eimp_n_classes(other); source++) merge_class(head, other, source);
-    eimp_running own = eimp_own(head);
-    const eimp_running added = eimp_own(other);
-    eimp_pool(&own, &added, 4 * EIMP_WINDOW);
-    eimp_set_own(head, &own);
-    eimp_words_of(head)->shots += eimp_words_of(other)->shots;
+    eimp_words *mine = eimp_words_of(head);
+    const eimp_words *theirs = eimp_words_of(other);
+    eimp_pool(&mine->own, &theirs->own, 4 * EIMP_WINDOW);
+    mine->shots += theirs->shots;
     return EIMP_OK;
 }

@@ -21,22 +21,12 @@ void eimp_pool(eimp_running *mine, const eimp_running *theirs, uint32_t window) 
     mine->variance = variance < 0xFFFFFFFF ? (uint32_t)variance : 0xFFFFFFFFu;
 }
 
-void eimp_observe(eimp_running *running, int32_t cosine_q15, uint32_t window) {
-    const eimp_running one = {1, cosine_q15 * 256, 0};
+void eimp_observe(eimp_running *running, int32_t query_scale, int64_t score, uint32_t window) {
+    if (score == INT64_MIN) return;
+    const int64_t cosine_q15 = eimp_rounded(score, eimp_wide(query_scale, 1 << (EIMP_COEFFICIENT_BITS - 15 - 8)));
+    const eimp_running one = {1, (int32_t)cosine_q15 * 256, 0};
     running->count = eimp_least(running->count, window - 1);
     eimp_pool(running, &one, window);
-}
-
-eimp_running eimp_own(const eimp_head *head) {
-    const eimp_words *words = eimp_words_of(head);
-    return (eimp_running){(uint32_t)words->own_count, (int32_t)words->own_mean, (uint32_t)words->own_variance};
-}
-
-void eimp_set_own(eimp_head *head, const eimp_running *own) {
-    eimp_words *words = eimp_words_of(head);
-    words->own_count = own->count;
-    words->own_mean = own->mean;
-    words->own_variance = own->variance;
 }
 
 /* The upper half of a product: one instruction. */
@@ -82,7 +72,7 @@ static int32_t student_t2(int32_t z, int32_t inverse_dof) {
 
 int eimp_thresholds(const eimp_head *head, int32_t *known_q23, int32_t *unknown_q23) {
     const int32_t classes = (int32_t)eimp_n_classes(head);
-    const eimp_words *words = eimp_words_of(head);
+    const eimp_running *own = &eimp_words_of(head)->own;
     const eimp_record *record = eimp_record_at(head, 0);
     uint32_t groups = 0, count = 0, inverse_counts = 0, means = 0;
     uint64_t variances = 0, squares = 0; /* below 2^16 * 2^32 * 2^5, 2^16 * 2^32 */
@@ -111,7 +101,7 @@ int eimp_thresholds(const eimp_head *head, int32_t *known_q23, int32_t *unknown_
     const int32_t mean = (int32_t)(means / groups << 9) - OFFSET;
     int32_t known = mean + (int32_t)half;
     if (known > 1 << 23) known = 1 << 23;
-    const int32_t middle = (mean + (words->own_count ? (int32_t)words->own_mean : known)) >> 1;
+    const int32_t middle = (mean + (own->count ? own->mean : known)) >> 1;
     *known_q23 = known;
     *unknown_q23 = middle < known ? middle : known;
     return EIMP_OK;

@@ -64,7 +64,7 @@ static void make_state(const eimp_head *head, eimp_file_state *out) {
     out->n_slots = eimp_n_slots(head);
     out->n_classes = eimp_n_classes(head);
     memcpy(&out->shots_low, &eimp_words_of(head)->shots, 8);
-    out->own = eimp_own(head);
+    out->own = eimp_words_of(head)->own;
 }
 
 static void make_header(const eimp_snapshot *snapshot, eimp_file_header *out) {

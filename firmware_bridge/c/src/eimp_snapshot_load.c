@@ -199,7 +199,7 @@ static void load_words(eimp_head *head, const source *s) {
     words->n_slots = s->state.n_slots;
     words->n_classes = s->state.n_classes;
     memcpy(&words->shots, &s->state.shots_low, 8);
-    eimp_set_own(head, &s->state.own);
+    words->own = s->state.own;
 }
 
 int eimp_snapshot_load(eimp_head *head, eimp_read_fn read, void *context, uint32_t size) {
@@ -207,8 +207,8 @@ int eimp_snapshot_load(eimp_head *head, eimp_read_fn read, void *context, uint32
     open_source(&s, read, context);
     check_all(head, &s, size);
     if (s.status != EIMP_OK) return s.status;
-    eimp_clear(head);
     head->layout = s.layout;
+    eimp_clear(head);
     head->false_accept_ppm = s.config.false_accept_ppm;
     head->max_centres = (uint16_t)(s.config.max_proxies - 1u);
     head->shrinkage = s.config.shrinkage;
