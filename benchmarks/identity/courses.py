@@ -20,7 +20,7 @@ OPERATIONS = ("learn", "predict", "undo", "forget", "merge", "reload")
 ODDS = (0.62, 0.14, 0.1, 0.05, 0.05, 0.04)
 
 
-class Different(AssertionError):
+class DifferenceError(AssertionError):
     """The two heads do not agree; the message says after what."""
 
 
@@ -76,11 +76,11 @@ def _both(tally: Tally, where: str, python: object, c: object) -> None:
         c()  # type: ignore[operator]
     except CError as error:
         if refused is None or error.code not in CODES[type(refused)]:
-            raise Different(f"{where}: C refuses with {error.code}, Python with {refused!r}") from error
+            raise DifferenceError(f"{where}: C refuses with {error.code}, Python with {refused!r}") from error
         tally.refused += 1
         return
     if refused is not None:
-        raise Different(f"{where}: only Python refuses: {refused!r}")
+        raise DifferenceError(f"{where}: only Python refuses: {refused!r}")
 
 
 def _learn(tally: Tally, where: str, rng: np.random.Generator, pair: _Pair) -> None:
@@ -102,11 +102,11 @@ def _predict(tally: Tally, where: str, rng: np.random.Generator, pair: _Pair) ->
     expected = list(zip(labels, cosines.tolist(), pair.python.verdicts(rows).tolist(), strict=True))
     found = pair.c.predict(rows)
     if found != expected:
-        raise Different(f"{where}: answers are {found} in C, {expected} in Python")
+        raise DifferenceError(f"{where}: answers are {found} in C, {expected} in Python")
     table = np.rint(pair.python.decision_function(rows[:1])[0].astype(np.float64) * (1 << 23))
     # float32 rounds a quotient of doubles to 24 bits; the other is rounded to 2^-23 from an integer root of 2^-16.
     if np.abs(pair.c.scores(rows[0], len(pair.python.classes_)) - table).max() > 2:
-        raise Different(f"{where}: cosines of classes are more than 2^-22 apart")
+        raise DifferenceError(f"{where}: cosines of classes are more than 2^-22 apart")
     tally.answers += len(rows)
 
 
@@ -114,7 +114,7 @@ def play(seed: int, dim: int, steps: int, tally: Tally) -> None:
     """One course: two pairs of heads, random operations, every answer compared, every snapshot byte for byte.
 
     Raises:
-        Different: they do not agree.
+        DifferenceError: they do not agree.
     """
     rng = np.random.default_rng([seed, dim])
     pairs = [_Pair(rng, dim), _Pair(rng, dim)]
@@ -132,13 +132,15 @@ def play(seed: int, dim: int, steps: int, tally: Tally) -> None:
             label = LABELS[int(rng.integers(len(LABELS)))]
             _both(tally, where, lambda p=pair, n=label: p.python.forget(n), lambda p=pair, n=label: p.c.forget(n))
         elif operation == "merge":
-            _both(tally, where, lambda p=pair, o=other: p.python.merge(o.python), lambda p=pair, o=other: p.c.merge(o.c))
+            _both(
+                tally, where, lambda p=pair, o=other: p.python.merge(o.python), lambda p=pair, o=other: p.c.merge(o.c)
+            )
         else:
             pair.python = codec.head_from(ImprintHead, snapshot.decode(pair.blob()))
             pair.c.load(pair.blob())
         expected, found = pair.blob(), pair.c.snapshot()
         if expected != found:
-            raise Different(f"{where}: snapshots differ ({len(expected)} and {len(found)} bytes)")
+            raise DifferenceError(f"{where}: snapshots differ ({len(expected)} and {len(found)} bytes)")
         pair.c.check_guard()
         tally.operations[operation] += 1
         tally.snapshot_bytes += len(found)

@@ -6,7 +6,7 @@ import os
 from unittest import mock
 
 from benchmarks.context import Context
-from benchmarks.identity.courses import Different, Tally, play
+from benchmarks.identity.courses import DifferenceError, Tally, play
 from benchmarks.markdown import table
 from benchmarks.results import Result
 from edge_imprint.head.engine import VARIABLE
@@ -26,7 +26,7 @@ def run(context: Context, result: Result) -> None:
             for seed in context.track(range(courses), f"courses, dim {dim}"):
                 try:
                     play(seed, dim, STEPS, tally)
-                except Different as error:
+                except DifferenceError as error:
                     different += 1
                     result.skip(f"DIFFERENT: {error}")
             where = {"dim": dim}

@@ -173,7 +173,7 @@ def test_every_kind_of_onnx_input_and_output(
 
 def test_open_picture_size_and_several_outputs(make_network: MakeNetwork, tmp_path: Path) -> None:
     path = write(tmp_path / "open.onnx", make_network(side="s"))
-    with pytest.raises(BundleError, match="preprocessing=InputSpec.*--size"):
+    with pytest.raises(BundleError, match=r"preprocessing=InputSpec.*--size"):
         load_backbone(path)
     assert load_backbone(path, preprocessing=InputSpec(48, 40)).embed([PICTURE]).shape == (1, 16)
     path = write(tmp_path / "two.onnx", make_network(second_output=True))
