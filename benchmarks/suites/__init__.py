@@ -35,6 +35,8 @@ SUITES = (
     "firmware",
     "kernels",
     "serial",
+    "store",
+    "fuzz",
 )
 
 
