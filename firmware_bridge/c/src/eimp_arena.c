@@ -104,6 +104,13 @@ void eimp_blend(eimp_head *head, uint32_t slot, const eimp_point *point) {
     eimp_mark_stale(head, meta->cls);
 }
 
+/* Not in eimp_cluster.c, whose chain of calls is the deepest, so that the point is not on the stack throughout. */
+void eimp_join(eimp_head *head, uint32_t into, uint32_t from) {
+    eimp_point point;
+    eimp_point_of(head, from, &point);
+    eimp_blend(head, into, &point);
+}
+
 static void move_slot(eimp_head *head, uint32_t source, uint32_t target) {
     if (source == target) return;
     eimp_save_slot(head, target);

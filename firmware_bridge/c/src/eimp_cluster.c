@@ -66,12 +66,6 @@ static eimp_pair closest_pair(const eimp_head *head, uint32_t found) {
     return best;
 }
 
-static void merge_pair(eimp_head *head, const eimp_pair *pair) {
-    eimp_point point;
-    eimp_point_of(head, (uint32_t)pair->second, &point);
-    eimp_blend(head, (uint32_t)pair->first, &point);
-}
-
 /* Pairs in the order of cost, first slot, second slot. */
 static int is_before(const eimp_pair *a, const eimp_pair *b) {
     if (a->cost != b->cost) return a->cost < b->cost;
@@ -88,7 +82,7 @@ static uint32_t free_slot(eimp_head *head, uint32_t keep) {
         const eimp_pair pair = found > 1 ? closest_pair(head, found) : (eimp_pair){0, -1, (int32_t)head->centres[0]};
         if (is_before(&pair, &best)) best = pair;
     }
-    if (best.first >= 0) merge_pair(head, &best);
+    if (best.first >= 0) eimp_join(head, (uint32_t)best.first, (uint32_t)best.second);
     return (uint32_t)best.second;
 }
 
@@ -119,7 +113,7 @@ void eimp_place(eimp_head *head, uint32_t index, const eimp_point *point) {
             eimp_blend(head, slot, point);
             return;
         }
-        merge_pair(head, &pair);
+        eimp_join(head, (uint32_t)pair.first, (uint32_t)pair.second);
         slot = (uint32_t)pair.second;
     }
     eimp_write(head, slot, index, point);

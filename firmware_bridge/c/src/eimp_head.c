@@ -134,10 +134,10 @@ static void compare(void *context, uint32_t slot, uint32_t index, int64_t score)
 /* Learn what eimp_quantise left in the working memory; `index` below 0 is a new class. */
 int eimp_learn_quantised(eimp_head *head, int32_t index, const eimp_label *label, uint64_t length2) {
     contest best = {index, INT64_MIN, INT64_MIN};
-    eimp_point point;
+    eimp_point *point = &head->shot;
     if (index < 0 && eimp_n_classes(head) >= head->layout.max_classes) return EIMP_E_CAPACITY;
     const uint32_t shots = index < 0 ? 0 : eimp_record_at(head, (uint32_t)index)->shots;
-    eimp_shot(head, length2, &point);
+    eimp_shot(head, length2, point);
     if (eimp_n_slots(head) && eimp_is_sampled(shots)) {
         eimp_refresh(head);
         eimp_visit_scores(head, compare, &best);
@@ -145,15 +145,15 @@ int eimp_learn_quantised(eimp_head *head, int32_t index, const eimp_label *label
     eimp_open_journal(head);
     eimp_words_of(head)->shots++;
     if (index < 0) {
-        index = (int32_t)eimp_open_class(head, label, &point);
+        index = (int32_t)eimp_open_class(head, label, point);
     } else {
         eimp_save_record(head, (uint32_t)index);
-        eimp_blend(head, (uint32_t)index, &point);
-        eimp_place(head, (uint32_t)index, &point);
+        eimp_blend(head, (uint32_t)index, point);
+        eimp_place(head, (uint32_t)index, point);
         if (shots < 0xFFFFFFFFu) eimp_record_at(head, (uint32_t)index)->shots = shots + 1;
-        eimp_observe(&eimp_words_of(head)->own, point.query_scale, best.own, 4 * EIMP_WINDOW);
+        eimp_observe(&eimp_words_of(head)->own, point->query_scale, best.own, 4 * EIMP_WINDOW);
     }
-    eimp_observe(&eimp_record_at(head, (uint32_t)index)->other, point.query_scale, best.other, EIMP_WINDOW);
+    eimp_observe(&eimp_record_at(head, (uint32_t)index)->other, point->query_scale, best.other, EIMP_WINDOW);
     return EIMP_OK;
 }
 

@@ -77,6 +77,18 @@ typedef struct eimp_layout {
     uint8_t undo;
 } eimp_layout;
 
+/* One shot, or a proxy that stands for several, on its way into a class: components (256 high + low) / 2^(14 + shift).
+ * query: its int8 image; query_scale: 256 |query| / |point|; square: |point|^2 times 2^20. */
+typedef struct eimp_point {
+    const int8_t *high;
+    const int8_t *low;
+    const int8_t *query;
+    uint32_t weight;
+    int32_t query_scale;
+    int32_t square;
+    uint32_t shift;
+} eimp_point;
+
 /* The budget's bytes, `pool`: words | slots -> <- records | journal. Working memory: `high`, `low` and `query` of the
  * shot at hand, `centres` (slots of the class at hand), `mean_dots` (dot products of a query with each class mean). */
 struct eimp_head {
@@ -88,6 +100,7 @@ struct eimp_head {
     uint32_t *centres;
     int32_t *mean_dots;
     char *backbone;
+    eimp_point shot; /* the one at hand */
     eimp_layout layout;
     uint32_t dim;
     uint32_t false_accept_ppm;
@@ -105,18 +118,6 @@ struct eimp_head {
     int32_t journal_record;
     uint32_t journal[EIMP_MAX_JOURNAL_SLOTS];
 };
-
-/* One shot, or a proxy that stands for several, on its way into a class: components (256 high + low) / 2^(14 + shift).
- * query: its int8 image; query_scale: 256 |query| / |point|; square: |point|^2 times 2^20. */
-typedef struct eimp_point {
-    const int8_t *high;
-    const int8_t *low;
-    const int8_t *query;
-    uint32_t weight;
-    int32_t query_scale;
-    int32_t square;
-    uint32_t shift;
-} eimp_point;
 
 /* A pair of centres and what merging them costs; first is -1 where a lone centre would go, second -1 where none is. */
 typedef struct eimp_pair {
@@ -168,6 +169,7 @@ void eimp_save_record(eimp_head *head, uint32_t index);
 void eimp_roll_back(eimp_head *head);
 void eimp_write(eimp_head *head, uint32_t slot, uint32_t index, const eimp_point *point);
 void eimp_blend(eimp_head *head, uint32_t slot, const eimp_point *point);
+void eimp_join(eimp_head *head, uint32_t into, uint32_t from); /* `from` is then the caller's to replace */
 void eimp_give_back(eimp_head *head, uint32_t slot);
 uint32_t eimp_open_record(eimp_head *head, const eimp_label *label, const eimp_point *point);
 void eimp_remove_class(eimp_head *head, uint32_t index);

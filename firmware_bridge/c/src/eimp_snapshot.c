@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define PIECE 64u
+#define PIECE 32u
 
 const char eimp_section_names[EIMP_SNAPSHOT_SECTIONS][EIMP_SECTION_NAME_BYTES + 1] = {
     "config", "state", "classes", "count", "class", "shift", "high", "low", "backbone",
