@@ -19,6 +19,7 @@ from edge_imprint.head.labels import LABEL_FIELD_BYTES
 
 # Header words, int64 each; then the running statistics of shots with their own class; the rest is spare.
 N_SLOTS, N_CLASSES, SHOTS = range(3)
+MOST_SHOTS = 1 << 48
 _OWN = np.dtype([("count", "<u4"), ("mean", "<i4"), ("variance", "<u4")])
 _NO_RECORD = -1
 NO_CLASS = 0xFFFF
@@ -93,6 +94,10 @@ class Arena:
     @own.setter
     def own(self, numbers: tuple[int, int, int]) -> None:
         self._own[()] = numbers
+
+    def count_shots(self, shots: int) -> None:
+        """Add to the shots learnt, which are counted up to 2^48."""
+        self.header[SHOTS] = min(int(self.header[SHOTS]) + shots, MOST_SHOTS)
 
     def has_room(self, slots: int, classes: int) -> bool:
         """Whether so many more slots and records fit."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_imprint.errors import BudgetError, EdgeImprintError, SnapshotCorruptError, ValueRangeError
-from edge_imprint.head.arena import Arena
+from edge_imprint.head.arena import MOST_SHOTS, Arena
 from edge_imprint.head.fixed import ROW_MAX, SHIFT_MAX, Int64, join
 from edge_imprint.head.labels import LABEL_FIELD_BYTES, decode_label, encode_label
 from edge_imprint.head.reject import WINDOW
@@ -22,7 +22,6 @@ _CONFIG = struct.Struct("<IIIHHB3x")
 _STATE = struct.Struct("<IIQIiI")
 _RECORD = struct.Struct(f"<{LABEL_FIELD_BYTES}sIIIiI")
 _MAX_BACKBONE_BYTES = 4096
-_MOST_SHOTS = 1 << 48
 _SQUARE_MAX = 1 << 21
 _MEAN_MAX = 1 << 24
 
@@ -66,8 +65,8 @@ def head_from(kind: type[ImprintHead], parts: Mapping[str, bytes]) -> ImprintHea
     try:
         dim, budget, ppm, max_proxies, shrinkage, undo = _CONFIG.unpack(_section(parts, "config", _CONFIG.size))
         n_slots, n_classes, shots, count, mean, variance = _STATE.unpack(_section(parts, "state", _STATE.size))
-        if shots > _MOST_SHOTS:
-            raise SnapshotCorruptError(f"no head has learnt more than {_MOST_SHOTS} shots; got {shots}")
+        if shots > MOST_SHOTS:
+            raise SnapshotCorruptError(f"no head has learnt more than {MOST_SHOTS} shots; got {shots}")
         own = (count, mean, variance)
         _check_statistic(*own, window=4 * WINDOW)
         # The rows are checked against the counts before a budget's worth of memory is allocated.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_imprint.head import clusters, reject, scoring
-from edge_imprint.head.arena import NO_CLASS, SHOTS, Arena
+from edge_imprint.head.arena import NO_CLASS, Arena
 from edge_imprint.head.fixed import Point
 from edge_imprint.head.labels import Label, encode_label
 from edge_imprint.head.options import Options
@@ -19,7 +19,7 @@ def learn(arena: Arena, index: int | None, label: Label, point: Point, options: 
         scoring.refresh(arena, options.shrinkage)
         own, other = scoring.best_scores(arena, point.query, NO_CLASS if index is None else index)
     arena.open_journal()
-    arena.header[SHOTS] += 1
+    arena.count_shots(1)
     if index is None:
         index = open_class(arena, label, point)
     else:

@@ -49,4 +49,4 @@ def pool_other(mine: Arena, index: int, theirs: Arena, source: int) -> None:
 def pool_own(mine: Arena, theirs: Arena) -> None:
     """Pool two heads' statistics of cosines with the own class into `mine`, and add up their shots."""
     mine.own = pool(mine.own, theirs.own, 4 * WINDOW)
-    mine.header[SHOTS] += theirs.header[SHOTS]
+    mine.count_shots(int(theirs.header[SHOTS]))

@@ -238,3 +238,14 @@ def test_a_claimed_gigabyte_is_not_taken_from_the_machine(tmp_path):
     )
     # The file has 3 KB. 8 MB are the interpreter's and the allocator's own ups and downs.
     assert int(done.stdout) < 8 * 1024
+
+
+def test_shots_beyond_the_most_that_are_counted_do_not_spoil_a_snapshot():
+    state = bytearray(PARTS["state"])
+    struct.pack_into("<Q", state, 8, 1 << 48)
+    head, other = load(PARTS | {"state": bytes(state)}), load(PARTS | {"state": bytes(state)})
+    head.partial_fit(np.ones((1, head.dim)), "one more")
+    assert struct.unpack_from("<Q", codec.sections(head, None)["state"], 8) == (1 << 48,)
+    head.merge(other)
+    assert struct.unpack_from("<Q", codec.sections(head, None)["state"], 8) == (1 << 48,)
+    still_works(load(codec.sections(head, None)))

@@ -104,6 +104,12 @@ void eimp_blend(eimp_head *head, uint32_t slot, const eimp_point *point) {
     eimp_mark_stale(head, meta->cls);
 }
 
+void eimp_count_shots(eimp_head *head, uint64_t shots) {
+    eimp_words *words = eimp_words_of(head);
+    words->shots += shots;
+    if (words->shots > EIMP_MOST_SHOTS) words->shots = EIMP_MOST_SHOTS;
+}
+
 /* Not in eimp_cluster.c, whose chain of calls is the deepest, so that the point is not on the stack throughout. */
 void eimp_join(eimp_head *head, uint32_t into, uint32_t from) {
     eimp_point point;

@@ -143,7 +143,7 @@ int eimp_learn_quantised(eimp_head *head, int32_t index, const eimp_label *label
         eimp_visit_scores(head, compare, &best);
     }
     eimp_open_journal(head);
-    eimp_words_of(head)->shots++;
+    eimp_count_shots(head, 1);
     if (index < 0) {
         index = (int32_t)eimp_open_class(head, label, point);
     } else {

@@ -20,6 +20,7 @@
 #define EIMP_ROW_MAX 32639
 #define EIMP_ONE (1 << 20) /* the squared length 1 */
 #define EIMP_COUNT_CAP 65536u
+#define EIMP_MOST_SHOTS ((uint64_t)1 << 48)
 #define EIMP_COST_MAX 0xFFFFFFFFu
 #define EIMP_SQUARE_MAX (1 << 21) /* a row is at most as long as the square root of 2; it is a mean of unit vectors */
 #define EIMP_COEFFICIENT_BITS 28
@@ -169,6 +170,7 @@ void eimp_save_record(eimp_head *head, uint32_t index);
 void eimp_roll_back(eimp_head *head);
 void eimp_write(eimp_head *head, uint32_t slot, uint32_t index, const eimp_point *point);
 void eimp_blend(eimp_head *head, uint32_t slot, const eimp_point *point);
+void eimp_count_shots(eimp_head *head, uint64_t shots); /* at most EIMP_MOST_SHOTS; adds up to as many */
 void eimp_join(eimp_head *head, uint32_t into, uint32_t from); /* `from` is then the caller's to replace */
 void eimp_give_back(eimp_head *head, uint32_t slot);
 uint32_t eimp_open_record(eimp_head *head, const eimp_label *label, const eimp_point *point);

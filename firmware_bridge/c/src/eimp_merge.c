@@ -48,6 +48,6 @@ int eimp_merge(eimp_head *head, eimp_head *other) {
     eimp_words *mine = eimp_words_of(head);
     const eimp_words *theirs = eimp_words_of(other);
     eimp_pool(&mine->own, &theirs->own, 4 * EIMP_WINDOW);
-    mine->shots += theirs->shots;
+    eimp_count_shots(head, theirs->shots);
     return EIMP_OK;
 }

@@ -5,7 +5,7 @@
 
 #define PIECE 16u
 #define MEAN_MAX (1 << 24)
-#define MOST_SHOTS_HIGH (1u << 16) /* in units of 2^32 */
+#define MOST_SHOTS_HIGH (uint32_t)(EIMP_MOST_SHOTS >> 32)
 
 /* A snapshot under examination: where its sections lie, and what its config and state say. */
 typedef struct source {
