@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -35,6 +37,17 @@ def teach(learner: ImprintHead | Device) -> None:
 
 @pytest.mark.parametrize("name", BOARDS)
 def test_every_board_says_hello_and_ends_with_the_snapshot_of_python(name: str, tmp_path: Path) -> None:
+    compare_with_python(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mps2-an386", "mps3-an547", "microbit"])
+def test_boards_built_with_zig_do_the_same(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ziglang", reason="needs zig: pip install ziglang")
+    monkeypatch.setenv("EDGE_IMPRINT_FIRMWARE_CC", f"{shlex.quote(sys.executable)} -m ziglang cc")
+    compare_with_python(name, tmp_path)
+
+
+def compare_with_python(name: str, tmp_path: Path) -> None:
     head = ImprintHead(64, BUDGET)
     teach(head)
     head.save(tmp_path / "python.eimp")
