@@ -10,9 +10,6 @@
 #define SMALLEST_LENGTH2 ((int64_t)1 << 30)
 #define CAUTION 5
 
-/* eimp_wide in place: here the call takes more instructions than the multiplication. */
-static inline int64_t product(int32_t a, int32_t b) { return (int64_t)a * b; }
-
 /* Kappa of a class of k > 0 centres, which lie in `centres`: how many shots its mean weighs in each proxy, 1 to the
  * option `shrinkage` (empirical Bayes). */
 static int32_t weight_of_mean(const eimp_head *head, const eimp_slot *mean, int32_t k) {
@@ -58,13 +55,13 @@ static void refresh_class(eimp_head *head, uint32_t index, eimp_slot *mean) {
         for (; (a | b) >= 2 * TOP; a >>= 1) b >>= 1;
         for (; (a | b) < TOP; a *= 2) b *= 2;
         /* 4 * 2^24 * 2^26 = 2^52 */
-        int64_t length2 = product(a * a, norm2) + product(2 * a * b, eimp_dot(row, mean_row, head->dim)) +
-                          product(b * b, mean_norm2);
+        int64_t length2 = eimp_wide(a * a, norm2) + eimp_wide(2 * a * b, eimp_dot(row, mean_row, head->dim)) +
+                          eimp_wide(b * b, mean_norm2);
         if (length2 < SMALLEST_LENGTH2) {
             /* A centre that the mean cancels answers for itself; a row of zeros answers 0. */
             a = norm2 ? TOP : 0;
             b = 0;
-            length2 = product(TOP * TOP, norm2);
+            length2 = eimp_wide(TOP * TOP, norm2);
         }
         uint32_t length = eimp_isqrt((uint64_t)length2);
         if (!length) length = 1;
@@ -94,7 +91,7 @@ void eimp_visit_scores(eimp_head *head, eimp_visit_fn visit, void *context) {
             const eimp_slot *meta = eimp_meta(head, slot);
             if (slot < classes) head->mean_dots[slot] = dots[i];
             visit(context, slot, meta->cls,
-                  product(meta->alpha, dots[i]) + product(meta->beta, head->mean_dots[meta->cls]));
+                  eimp_wide(meta->alpha, dots[i]) + eimp_wide(meta->beta, head->mean_dots[meta->cls]));
         }
     }
 }
