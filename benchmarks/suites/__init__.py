@@ -33,6 +33,7 @@ SUITES = (
     "export",
     "identity",
     "firmware",
+    "footprint",
     "kernels",
     "serial",
     "store",
