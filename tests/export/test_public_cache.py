@@ -153,7 +153,7 @@ if int(limit):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 entry = dataclasses.replace(registry()[0], name="tiny", sha256=sha256, size_bytes=int(size))
 try:
-    print(fetch(entry, cache=Path(cache), url=url, timeout_s=8, progress=lambda *done: print(*done, flush=True)))
+    print(fetch(entry, cache=Path(cache), url=url, timeout_s=60, progress=lambda *done: print(*done, flush=True)))
 except EdgeImprintError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 """

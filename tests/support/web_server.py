@@ -76,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
     def on_stalls(self, number: int) -> None:
         if number == 0:
             self.first_half()
-            self.server.over.wait(10)
+            self.server.over.wait(60)
         else:
             self.answer(CONTENT)
 
