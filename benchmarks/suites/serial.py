@@ -6,18 +6,14 @@ The device is the C library compiled for this machine, driven in this process: t
 from __future__ import annotations
 
 import importlib
-import random
 import shutil
 import sys
 from typing import Any
-
-import numpy as np
 
 from benchmarks.context import Context
 from benchmarks.machine import ROOT
 from benchmarks.markdown import table
 from benchmarks.results import Result
-from edge_imprint.errors import EdgeImprintError
 
 COMMANDS, QUICK_COMMANDS = 1000, 50
 DIM, BUDGET, MAX_PROXIES = 64, 8192, 8
@@ -62,7 +58,7 @@ def _course(support: Any, rate: float, kinds: tuple[str, ...], seed: int, comman
     head = ImprintHead(DIM, BUDGET, max_proxies=MAX_PROXIES)
     line = support.Line(support.CDevice(DIM, BUDGET, max_proxies=MAX_PROXIES), rate, seed, kinds)
     device = Device(Link(line, 60.0, line.clock))
-    same = _teach(device, seed, commands) == _teach(head, seed, commands)
+    same = support.teach(device, seed, commands) == support.teach(head, seed, commands)
     stats = device.stats()
     counts = {
         "frames": stats.host.requests + stats.host.retries,
@@ -74,31 +70,6 @@ def _course(support: Any, rate: float, kinds: tuple[str, ...], seed: int, comman
     same = same and read_snapshot(device._link) == blob_of(head)
     line.device.free()
     return {"equal": float(same), **{name: float(count) for name, count in counts.items()}}
-
-
-def _teach(head: Any, seed: int, commands: int) -> list[object]:
-    """Random commands; what each gave, errors included."""
-    numbers, rows = random.Random(seed), np.random.default_rng(seed)
-    given: list[object] = []
-    for _ in range(commands):
-        x = rows.normal(size=(1, DIM)).astype(np.float32)
-        label, what = f"class {numbers.randrange(12)}", numbers.random()
-        try:
-            if what < 0.6:
-                head.partial_fit(x, label)
-            elif what < 0.75:
-                given.append(head.predict(x).tolist())
-            elif what < 0.8:
-                given.append(head.verdicts(x).tolist())
-            elif what < 0.88:
-                head.undo()
-            elif what < 0.96:
-                head.forget(label)
-            else:
-                head.false_accept_rate = round(0.01 + 0.4 * numbers.random(), 3)
-        except EdgeImprintError as error:
-            given.append(type(error))
-    return given
 
 
 def tables(result: Result) -> dict[str, str]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
 import pytest
-from device_in_process import CDevice, Line, connect
+from device_in_process import CDevice, Line, connect, teach
 
 from edge_imprint import ImprintHead
-from edge_imprint.errors import EdgeImprintError
 from edge_imprint_firmware.device import Device
 from edge_imprint_firmware.errors import LinkError, LinkTimeoutError
 from edge_imprint_firmware.link import Link
@@ -17,32 +14,6 @@ from edge_imprint_firmware.protocol import Command
 from edge_imprint_firmware.snapshots import blob_of, read_snapshot
 
 COMMANDS = 1000
-
-
-def teach(head: ImprintHead | Device, seed: int, commands: int) -> list[object]:
-    """A course of random commands; what each gave, errors included."""
-    numbers = random.Random(seed)
-    rows = np.random.default_rng(seed)
-    given: list[object] = []
-    for _ in range(commands):
-        x = rows.normal(size=(1, 64)).astype(np.float32)
-        label, what = f"class {numbers.randrange(12)}", numbers.random()
-        try:
-            if what < 0.6:
-                head.partial_fit(x, label)
-            elif what < 0.75:
-                given.append(head.predict(x).tolist())
-            elif what < 0.8:
-                given.append(head.verdicts(x).tolist())
-            elif what < 0.88:
-                head.undo()
-            elif what < 0.96:
-                head.forget(label)
-            else:
-                head.false_accept_rate = round(0.01 + 0.4 * numbers.random(), 3)
-        except EdgeImprintError as error:
-            given.append(type(error))
-    return given
 
 
 @pytest.mark.parametrize("seed", range(3))

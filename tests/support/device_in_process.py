@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cbuild
+import numpy as np
 
+from edge_imprint import ImprintHead
+from edge_imprint.errors import EdgeImprintError
 from edge_imprint_firmware.device import Device
 from edge_imprint_firmware.link import Link
 
@@ -144,3 +147,29 @@ def connect(faults: float = 0.0, seed: int = 0, timeout_s: float = 10.0, **optio
     """A new device and a session with it."""
     line = Line(CDevice(**options), faults, seed)
     return Device(Link(line, timeout_s, line.clock)), line
+
+
+def teach(head: ImprintHead | Device, seed: int, commands: int) -> list[object]:
+    """A course of random commands; what each gave, errors included."""
+    numbers = random.Random(seed)
+    rows = np.random.default_rng(seed)
+    given: list[object] = []
+    for _ in range(commands):
+        x = rows.normal(size=(1, head.dim)).astype(np.float32)
+        label, what = f"class {numbers.randrange(12)}", numbers.random()
+        try:
+            if what < 0.6:
+                head.partial_fit(x, label)
+            elif what < 0.75:
+                given.append(head.predict(x).tolist())
+            elif what < 0.8:
+                given.append(head.verdicts(x).tolist())
+            elif what < 0.88:
+                head.undo()
+            elif what < 0.96:
+                head.forget(label)
+            else:
+                head.false_accept_rate = round(0.01 + 0.4 * numbers.random(), 3)
+        except EdgeImprintError as error:
+            given.append(type(error))
+    return given
