@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "firmware_bridge" / "c"
 SRC = LIBRARY / "src"
 STUBS = Path(__file__).parent / "c" / "arduino"
-PUBLIC = ("eimp_head.h", "eimp_snapshot.h", "eimp_store.h", "eimp_frame.h", "eimp_rpc.h", "eimp_kernels.h")
+PUBLIC = sorted(file.name for file in SRC.glob("*.h") if "internal" not in file.name)
 M4 = ("-mcpu=cortex-m4", "-mthumb")
 
 
