@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from benchmarks import data
-from benchmarks.data import Pictures, SharedEmbeddings
+from benchmarks.data import BackboneSource, BaseSource, Pictures, SharedEmbeddings, normalise
 from benchmarks.errors import DataMissingError
+from edge_imprint_export.projection import fit_projection
 
 BACKBONE = "mobilenet_v1_0.25_128"
 
@@ -64,6 +65,50 @@ def test_embeddings_are_made_once_then_cached_and_a_stale_cache_is_seen(small: P
     for file in files:
         np.savez(file, X=np.zeros((3, 256), np.float32))
     assert np.array_equal(source.load("clothing_small", BACKBONE).test, first.test)
+
+
+@pytest.fixture
+def calibrated(small: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same with eight calibration pictures, and a backbone that is projected to three axes."""
+    with (
+        zipfile.ZipFile(shared_data / "imagenet_samples_1000.zip") as source,
+        zipfile.ZipFile(small / "imagenet_samples_1000.zip", "w") as target,
+    ):
+        for name in source.namelist()[:8]:
+            target.writestr(name, source.read(name))
+    file = data.BACKBONES[BACKBONE].file
+    monkeypatch.setitem(data.BACKBONES, "three", BackboneSource("three axes", file, project=(BACKBONE, 3)))
+    return small
+
+
+def test_base_statistics_are_moments_of_the_calibration_pictures(calibrated: Path) -> None:
+    source = SharedEmbeddings(Console(quiet=True))
+    assert isinstance(source, BaseSource)
+    unit = normalise(source.calibration(BACKBONE))
+    assert unit.shape == (8, 256)
+    found = source.base_statistics(BACKBONE)
+    assert found.count == 8
+    np.testing.assert_allclose(found.mean, unit.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(found.second_moment, sum(np.outer(row, row) for row in unit) / 8, atol=1e-6)
+    assert source.base_statistics("default-int8").count == 1000  # the bundle's own
+
+
+def test_a_projected_backbone_gives_the_calibration_pictures_main_axes(calibrated: Path, tmp_path: Path) -> None:
+    source = SharedEmbeddings(Console(quiet=True))
+    wide, narrow = source.load("clothing_small", BACKBONE), source.load("clothing_small", "three")
+    projection = fit_projection(source.calibration(BACKBONE), 3)
+    assert narrow.dim == 3
+    assert np.array_equal(narrow.train, projection(wide.train))
+    assert np.array_equal(narrow.test, projection(wide.test))
+    assert narrow.test_labels.tolist() == wide.test_labels.tolist()
+    statistics = source.base_statistics("three")
+    np.testing.assert_allclose(np.trace(statistics.second_moment), 1, atol=1e-6)
+    assert statistics.mean.shape == (3,)
+    stored = [file for file in (tmp_path / "cache" / "embeddings").iterdir() if file.name.startswith("three-")]
+    assert len(stored) == 3  # train, test, calibration
+    for file in stored:  # kept for embeddings that the parent no longer gives
+        np.savez(file, X=np.zeros((3, 3), np.float32), origin=np.array("of something else"))
+    assert np.array_equal(source.load("clothing_small", "three").train, narrow.train)
 
 
 def test_missing_pictures_and_backbones_say_what_to_set(small: Path) -> None:
