@@ -1,0 +1,1 @@
+"""The parts of the suite `learning`: contestants, kept results, statistics, tables."""
