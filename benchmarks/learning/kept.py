@@ -69,6 +69,6 @@ def kept(key: str, make: Callable[[], Mapping[str, ArrayLike]]) -> Kept:
     made = {name: np.asarray(value, np.float64) for name, value in make().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
-    np.savez(temporary, **made)  # type: ignore[arg-type]
+    np.savez_compressed(temporary, **made)  # type: ignore[arg-type]
     temporary.replace(path)
     return made
