@@ -97,13 +97,14 @@ def measure(cell: Cell, setting: Setting, arrays: Arrays) -> dict[str, Any]:
         arrays: of its data set and backbone.
 
     Returns:
-        `value`: balanced accuracy in percent, or NC1; or `refused`: why the method cannot do this. `wall_s`.
+        `value`: balanced accuracy in percent, or NC1, and `labels`, how many there are; or `refused`: why the method
+        cannot do this. And `wall_s`.
     """
     start = time.perf_counter()
     try:
         task = draw(cell, setting, arrays)
         value = neural_collapse(task) if cell.method == NC1 else accuracy(cell, setting, task)
-        outcome: dict[str, Any] = {"value": round(value, 6)}
+        outcome: dict[str, Any] = {"value": round(value, 6), "labels": len(np.unique(task.labels))}
     except EdgeImprintError as error:
         outcome = {"refused": str(error)}
     return {**outcome, "wall_s": round(time.perf_counter() - start, 4)}

@@ -167,7 +167,8 @@ def gain_against_nc1(summary: Summary) -> Figure | None:
     if not found:
         return None
     plots = extra.need("matplotlib.pyplot", "drawing figures")
-    figure, axes = plots.subplots(figsize=(6.4, 4.4))
+    ticker = extra.need("matplotlib.ticker", "drawing figures")
+    figure, axes = plots.subplots(figsize=(7, 5))
     places = list(dict.fromkeys(one.place for one in found))
     most = max(one.merge for one in found)
     colours = extra.need("matplotlib", "drawing figures").colormaps["viridis"]
@@ -181,7 +182,10 @@ def gain_against_nc1(summary: Summary) -> Figure | None:
     axes.set_xscale("log")
     axes.set_xlabel("NC1 of the shots (left: collapsed)")
     axes.set_ylabel("gain of k-means over one mean, points")
-    legend = axes.legend(fontsize=7.5)
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+    legend = figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     for handle in legend.legend_handles:
         handle.set_color("#555555")
     norm = extra.need("matplotlib.colors", "drawing figures").Normalize(1, max(most / 0.9, 1.01))

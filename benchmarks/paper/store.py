@@ -11,11 +11,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
 from benchmarks import machine
+from benchmarks.paper import cells
 from benchmarks.paper.cells import HEADS, Cell
 from edge_imprint.atomic import replace_file, storage_errors
 from edge_imprint.errors import StorageError, UsageError
@@ -39,8 +41,13 @@ def code_digests() -> dict[str, str]:
 
 
 def code_of(cell: Cell, digests: Mapping[str, str]) -> str:
-    """The digest of the code that a cell runs."""
-    return digests["head" if cell.method in HEADS else "imprint"]
+    """The digest of the code that a cell runs, `benchmarks.paper.cells` included."""
+    return digests["head" if cell.method in HEADS else "imprint"] + "-" + _cells_digest()
+
+
+@cache
+def _cells_digest() -> str:
+    return hashlib.sha256(Path(cells.__file__).read_bytes()).hexdigest()[:12]
 
 
 class Store:

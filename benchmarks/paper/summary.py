@@ -32,7 +32,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Collapse:
-    """One merging of classes: how collapsed it is, and what several proxies bring.
+    """One merging of `merge` classes to each of `labels` labels: how collapsed it is, and what several proxies bring.
 
     `gain` is accuracy at the largest k of the sweep minus accuracy with one proxy, in points; `best_k` is the k of
     this seed's highest accuracy, the smallest of equals, and `best_gain` what that k brings.
@@ -40,6 +40,7 @@ class Collapse:
 
     place: Place
     merge: int
+    labels: int
     seed: int
     nc1: float
     gain: float
@@ -60,11 +61,14 @@ class Summary:
         self.records = list(read_cells(folder).values())
         if not self.records:
             raise UsageError(f"no cell of {folder} is finished yet. Run it first")
+        self._labels: dict[tuple[Place, int], int] = {}
         self._rankings: dict[bool, Ranking | None] = {}
         self._groups: dict[tuple[str, Place, str, str, int, int, int], dict[int, float]] = {}
         for record in self.records:
             if "value" in record:
                 self._groups.setdefault(_group(record), {})[record["seed"]] = record["value"]
+                if record["method"] == NC1:
+                    self._labels[(record["data"], record["backbone"]), record["merge"]] = record["labels"]
 
     @property
     def refused(self) -> list[Record]:
@@ -139,7 +143,18 @@ class Summary:
                 own = {point.x: point.samples[seed] for point in curve if seed in point.samples}
                 if 1 in own and len(own) > 1:
                     best = max(own, key=lambda k: (own[k], -k))
-                    found.append(Collapse(place, merge, seed, value, own[max(own)] - own[1], best, own[best] - own[1]))
+                    found.append(
+                        Collapse(
+                            place,
+                            merge,
+                            self._labels[place, merge],
+                            seed,
+                            value,
+                            own[max(own)] - own[1],
+                            best,
+                            own[best] - own[1],
+                        )
+                    )
         return found
 
 

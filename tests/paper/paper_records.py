@@ -32,15 +32,18 @@ def all_cells() -> Iterable[Cell]:
 def value(cell: Cell) -> float:
     """Methods in the order of METHODS are two points apart; accuracy against k is highest at k = d."""
     if cell.method == "nc1":
-        return 1.0 + cell.merge
+        return 1.0 + cell.merge + cell.seed / 10
     if cell.protocol == "k":
-        return 60 + 10 * cell.merge - 3 * abs(cell.k - cell.merge) + cell.seed / 10
+        return 60 + 10 * cell.merge - (3 + cell.seed) * abs(cell.k - cell.merge)
     return 80.0 - 2 * METHODS.index(cell.method) - (20 / cell.shots if cell.shots else 0) + cell.seed
 
 
 def write(folder: Path, cells: Iterable[Cell]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(SETTINGS))
-    lines = [json.dumps({**asdict(cell), "code": "c", "value": value(cell), "wall_s": 0.1}) for cell in cells]
+    lines = [
+        json.dumps({**asdict(cell), "code": "c", "value": value(cell), "labels": 8 // cell.merge, "wall_s": 0.1})
+        for cell in cells
+    ]
     (folder / "cells.jsonl").write_text("".join(line + "\n" for line in lines))
     return folder

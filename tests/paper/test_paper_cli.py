@@ -157,8 +157,11 @@ def test_tables_and_figures_come_from_the_results_alone(tmp_path: Path, capsys: 
     assert (everything["blocks"], few["blocks"]) == (16, 8)
     assert {(row["d"], row["best_k"]) for row in facts["best_k"]} == {(1, 1), (2, 2)}
     assert all(row["by_seed"] == [row["d"]] * 2 for row in facts["best_k"])
-    assert [(row["nc1"], row["gain"]) for row in facts["nc1"]["rows"]][:2] == [(2.0, -6.0), (3.0, 0.0)]
-    assert facts["nc1"]["spearman"]["everywhere"] == {"points": 16, "spearman": 1.0}
+    assert [(row["labels"], row["nc1"], row["gain"]) for row in facts["nc1"]["rows"]][:2] == [
+        (8, 2.05, -7.0),
+        (4, 3.05, 0.0),
+    ]
+    assert facts["nc1"]["spearman"]["everywhere"] == {"labels": 8, "points": 8, "spearman": -1.0}
     text = (tmp_path / "tables.md").read_text()
     assert "| Qi | 76.50 | 86.79 | 3.00 |" in text
     assert main(["tables", str(tmp_path)]) == 0

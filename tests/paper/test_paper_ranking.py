@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import itertools
 import math
 
 import numpy as np
@@ -12,7 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from benchmarks.paper import ranking, summary
-from benchmarks.paper.ranking import average_ranks, cliques, critical_difference, friedman, rank, wilcoxon_holm
+from benchmarks.paper.ranking import (
+    average_ranks,
+    cliques,
+    critical_difference,
+    friedman,
+    rank,
+    signed_rank,
+    wilcoxon_holm,
+)
 from edge_imprint.errors import ShapeError
 
 # Conover, "Practical nonparametric statistics", 3rd edition: twelve homeowners rank four grasses.
@@ -68,6 +77,25 @@ def test_friedman_agrees_with_scipy_with_ties_too(scores: np.ndarray) -> None:
         assert friedman(places) == pytest.approx(stats.friedmanchisquare(*scores.T).statistic, abs=1e-9)
     else:
         assert friedman(places) == 0
+
+
+@given(arrays(np.float64, st.integers(1, 9), elements=st.integers(-4, 4).map(float)))
+@settings(max_examples=60, deadline=None)
+def test_the_signed_rank_test_is_exact_with_ties_and_zeros(gaps: np.ndarray) -> None:
+    """Against all 2^n signs, one by one."""
+    sizes = average_ranks(np.abs(gaps))[gaps != 0]
+    signs = np.array(list(itertools.product([0, 1], repeat=len(sizes))))
+    sums, found = signs @ sizes, sizes[gaps[gaps != 0] > 0].sum()
+    expected = 2 * min(np.mean(sums <= found + 1e-9), np.mean(sums >= found - 1e-9))
+    assert signed_rank(gaps) == pytest.approx(min(1, expected))
+
+
+def test_the_signed_rank_test_agrees_with_scipy() -> None:
+    from scipy import stats
+
+    for seed in range(5):
+        gaps = np.random.default_rng(seed).normal(0.3, 1, 24)
+        assert signed_rank(gaps) == pytest.approx(stats.wilcoxon(gaps, method="exact").pvalue, rel=1e-9)
 
 
 def test_wilcoxon_with_holm_tells_apart_what_differs_and_no_more() -> None:

@@ -13,9 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from benchmarks.paper.store import read_cells
+from benchmarks.paper.cells import Cell, Setting
+from benchmarks.paper.cluster import _check_workers, _facts
+from benchmarks.paper.embeddings import Embedded
+from benchmarks.paper.extra import on_cores, one_thread
+from benchmarks.paper.store import Store, read_cells
+from benchmarks.paper.sweep import run
+from edge_imprint.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("--shots", "1,5,all", "--merge", "1,2", "--k", "1,2,3", "--seeds", "2")
@@ -89,6 +96,60 @@ def alone(tmp_path_factory: pytest.TempPathFactory, photos: Path, shared_cache: 
     assert facts["cells"] == facts["computed"] == len(values(out)) > 60
     assert facts["refused"] == []
     return out
+
+
+def test_every_worker_computes_on_one_thread() -> None:
+    import threadpoolctl
+
+    threads = list(on_cores(os.getenv, [("OMP_NUM_THREADS",), ("OPENBLAS_NUM_THREADS",)], 2))
+    assert threads == ["1", "1"]
+    with one_thread():
+        assert {found["num_threads"] for found in threadpoolctl.threadpool_info()} <= {1}
+
+
+def test_progress_counts_every_cell_once_also_those_that_were_finished(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["a", "b"], 5)
+    rows = rng.normal(size=(10, 4)).astype(np.float32)
+    np.savez(tmp_path / "set.npz", train=rows, train_labels=labels, test=rows, test_labels=labels)
+    cells = [Cell("shots", "cups", "small", "all", "qi", shots, 1, 0, 0) for shots in (1, 2, 3)]
+    sets = {("cups", "small"): Embedded("cups", "small", 4, tmp_path / "set.npz", ())}
+    settings = {"budget": "8KB", "labels": 10, "data": {}, "backbones": {}}
+    steps: list[int] = []
+    with Store(tmp_path / "out", settings) as store:
+        for count, computed in ((2, 2), (3, 1), (3, 0)):
+            steps.clear()
+            found = run(cells[:count], sets, Setting("8KB", 10), store, jobs=1, advance=lambda: steps.append(1))
+            assert (found, len(steps)) == (computed, count)
+
+
+class Client:
+    """What `_check_workers` sees of a cluster."""
+
+    def __init__(self, workers: int, answer: object) -> None:
+        self.workers, self.answer = workers, answer
+
+    def nthreads(self) -> dict[str, int]:
+        return {f"tcp://worker-{place}": 1 for place in range(self.workers)}
+
+    def run(self, function: object) -> dict[str, object]:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return dict.fromkeys(self.nthreads(), self.answer)
+
+
+@pytest.mark.parametrize(
+    ("workers", "answer", "text"),
+    [
+        (0, None, "the cluster has no workers"),
+        (2, ModuleNotFoundError("No module named 'edge_imprint'"), "cannot run edge_imprint.*Install"),
+        (1, ("0.0.9", {"head": "a", "imprint": "b"}), r"tcp://worker-0 has another edge_imprint \(0.0.9\)"),
+    ],
+)
+def test_a_cluster_that_would_compute_something_else_is_refused(workers: int, answer: object, text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        _check_workers(Client(workers, answer))
+    _check_workers(Client(1, _facts()))
 
 
 def test_several_processes_find_what_one_finds(alone: Path, photos: Path, shared_cache: Path, tmp_path: Path) -> None:
