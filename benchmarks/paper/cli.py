@@ -161,6 +161,14 @@ def tiles_command(
     output.write(f"{count} pictures in {out}\n")
 
 
+@app.command()
+def digits(
+    out: Annotated[Path, typer.Option(metavar="DIR", show_default=False, help="A new folder.")],
+) -> None:
+    """Write scikit-learn's handwritten digits as one folder of pictures per label."""
+    output.write(f"{tiles.write_digits(out)} pictures in {out}\n")
+
+
 def _numbers(option: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(ALL if word.strip() == "all" else _positive(word) for word in text.split(","))

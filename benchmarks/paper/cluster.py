@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -61,6 +62,8 @@ def on_cluster(cells: Sequence[Cell], paths: Mapping[tuple[str, str], Path], set
         MissingRuntimeError: distributed is not installed.
     """
     distributed = need("distributed", "a cluster")
+    # A worker that is lost is the scheduler's business; when the cluster cannot go on, one line says so.
+    logging.getLogger("distributed.client").setLevel(logging.ERROR)
     try:
         client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -112,7 +112,7 @@ def accuracy_against_k(summary: Summary) -> Figure | None:
         [handles[merge] for merge in rows],
         [f"d = {merge}" for merge in rows],
         loc="outside lower center",
-        ncols=min(len(rows), 10),
+        ncols=min(len(rows), 5),
         title="d classes share a label; ring: highest mean, bar: k = d",
     )
     return figure
@@ -209,7 +209,7 @@ def _panels(places: Sequence[Place], x_label: str, y_label: str) -> tuple[Figure
             axes = grid[row][column]
             axes.set_title(f"{name}, {backbone}")
             axes.set_visible((name, backbone) in places)
-            if row == len(data) - 1:
+            if not any((below, backbone) in places for below in data[row + 1 :]):
                 axes.set_xlabel(x_label)
         grid[row][0].set_ylabel(y_label)
     return figure, [grid[data.index(one)][backbones.index(other)] for one, other in places]

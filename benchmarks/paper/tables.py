@@ -96,7 +96,7 @@ def best_k(summary: Summary) -> list[dict[str, Any]]:
         for merge in summary.merges(place):
             curve = {point.x: point.accuracy.mean for point in summary.k(place, merge)}
             best = summary.best_k(place, merge)
-            gain = curve[best] - curve[1] if 1 in curve else 0.0
+            gain, at_d = curve[best] - curve.get(1, curve[best]), curve.get(merge, 0) - curve.get(1, 0)
             found.append(
                 {
                     "data": place[0],
@@ -106,7 +106,7 @@ def best_k(summary: Summary) -> list[dict[str, Any]]:
                     "at_best": round(curve[best], 2),
                     "at_d": round(curve[merge], 2) if merge in curve else None,
                     "at_1": round(curve[1], 2) if 1 in curve else None,
-                    "share_at_d": round((curve[merge] - curve[1]) / gain, 2) if gain > 0 and merge in curve else None,
+                    "share_at_d": round(at_d / gain, 2) if merge > 1 and at_d > 0 and gain > 0 else None,
                     "by_seed": [one.best_k for one in seeds.get((place, merge), [])],
                 }
             )
@@ -138,7 +138,7 @@ def nc1_facts(summary: Summary) -> dict[str, Any]:
         (" / ".join(place), [one for one in points if one.place == place])
         for place in dict.fromkeys(one.place for one in points)
     ]:
-        if len(own) > 2:
+        if len(own) > 2 and len({one.nc1 for one in own}) > 1:
             correlations[name] = {
                 "labels": most,
                 "points": len(own),
@@ -210,7 +210,8 @@ def _best_k_text(rows: list[dict[str, Any]]) -> str:
     ]
     return (
         f"## Where accuracy against k is highest\n\n{table(head, cells)}\n\nd classes share a label; best k is that of "
-        "the highest mean over seeds; the gain is that over k = 1."
+        "the highest mean over seeds; the gain is that over k = 1, and where k = d "
+        "brings none the share is left empty."
     )
 
 

@@ -1,4 +1,4 @@
-"""Pictures that are stored as mosaics, one file per class, cut into files: Tiny ImageNet as this project keeps it."""
+"""Two data sets as folders of pictures: Tiny ImageNet from mosaics, and scikit-learn's digits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from edge_imprint.atomic import storage_errors
-from edge_imprint.errors import UsageError
+from edge_imprint.demo.data import digit_scans
+from edge_imprint.errors import MissingRuntimeError, UsageError
 
 SIDE, ROWS, COLUMNS = 64, 20, 25
 
@@ -32,8 +33,7 @@ def unpack(archive: Path, out: Path, per_class: int) -> int:
     if per_class > ROWS * COLUMNS:
         raise UsageError(f"--per-class must be at most {ROWS * COLUMNS}; got {per_class}")
     with storage_errors("unpack", archive):
-        if out.exists() and any(out.iterdir()):
-            raise UsageError(f"--out must be a new folder; {out} holds something")
+        _check_new(out)
         if not zipfile.is_zipfile(archive):
             raise UsageError(f"ZIP must be a zip file of mosaics; got {archive}")
         count = 0
@@ -52,3 +52,37 @@ def unpack(archive: Path, out: Path, per_class: int) -> int:
     if not count:
         raise UsageError(f"no LABEL.webp in {archive}")
     return count
+
+
+def write_digits(out: Path) -> int:
+    """Write scikit-learn's 1,797 handwritten digits, 8 x 8 scans shown at 96 x 96, as OUT/LABEL/NNNN.png.
+
+    Args:
+        out: a folder that is empty or not there yet.
+
+    Returns:
+        How many pictures were written.
+
+    Raises:
+        MissingRuntimeError: scikit-learn is not installed.
+        UsageError: the folder holds something.
+        StorageError: the folder cannot be written.
+    """
+    try:
+        scans, labels = digit_scans()
+    except ImportError as error:
+        raise MissingRuntimeError(
+            f"the digits come with scikit-learn; importing it failed: {error}. Install it with: pip install "
+            "'edge-imprint[demo]'"
+        ) from error
+    with storage_errors("write", out):
+        _check_new(out)
+        for number, (scan, label) in enumerate(zip(scans, labels, strict=True)):
+            (out / label).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(scan).save(out / label / f"{number:04}.png")
+    return len(labels)
+
+
+def _check_new(out: Path) -> None:
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"--out must be a new folder; {out} holds something")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.paper.pictures import open_tree, read
-from benchmarks.paper.tiles import unpack
+from benchmarks.paper.tiles import unpack, write_digits
 from edge_imprint.errors import StorageError, UsageError
 
 
@@ -114,3 +114,13 @@ def test_mosaics_become_folders(tmp_path: Path) -> None:
         unpack(tmp_path / "tiles.zip", tmp_path / "new", 501)
     with pytest.raises(UsageError, match="must be a zip"):
         unpack(tmp_path / "n01.webp", tmp_path / "new", 5)
+
+
+def test_digits_become_folders(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is missing: pip install 'edge-imprint[demo]'")
+    assert write_digits(tmp_path / "digits") == 1797
+    tree = open_tree(tmp_path / "digits")
+    assert sorted(set(tree.train_labels)) == list("0123456789")
+    assert len(tree.train) + len(tree.test) == 1797
+    with pytest.raises(UsageError, match="holds something"):
+        write_digits(tmp_path / "digits")
