@@ -23,6 +23,7 @@ class Suite(Protocol):
 
 SUITES = (
     "accuracy",
+    "learning",
     "unknown",
     "latency",
     "memory",

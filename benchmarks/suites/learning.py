@@ -40,6 +40,7 @@ def run(context: Context, result: Result) -> None:
         "baselines": {name: baseline.settings for name, baseline in BASELINES.items()},
         "budgets": {name: {str(dim): budget for dim, budget in method.budgets.items()}
                     for name, method in METHODS.items()},
+        "kept": "what an earlier run found for the same shots, code and libraries is taken over",
         "base_statistics": "given" if takes_base() else "not used by this version",
         "unknown": "confidence" if has_confidence() else "largest cosine with a proxy",
         "calibration": f"{BINS} bins of equal mass; pooled: pictures of all seeds together; floor: expected of "
