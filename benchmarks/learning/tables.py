@@ -20,9 +20,9 @@ def tables(result: Result) -> dict[str, str]:
 
 
 def with_interval(found: Measurement, digits: int = 1, sign: str = "") -> str:
-    """A mean and half of its 95 % interval, or the mean alone where there is a single sample."""
+    """A mean and half of its 95 % interval, or the mean alone where nothing varies: one sample, or equal ones."""
     value = f"{found.value:{sign}.{digits}f}"
-    return value if len(found.samples) < 2 else f"{value} ± {half_width(found.samples):.{digits}f}"
+    return value if len(set(found.samples)) < 2 else f"{value} ± {half_width(found.samples):.{digits}f}"
 
 
 def _averages(result: Result) -> str:
