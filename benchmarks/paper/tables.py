@@ -172,11 +172,18 @@ def _ranking_text(facts: dict[str, Any]) -> str:
 
 
 def _shots_text(summary: Summary) -> Iterable[str]:
+    refused = {((one["data"], one["backbone"]), one["method"], one["shots"]) for one in summary.refused}
     for place in summary.places("shots"):
         curves = {method: {point.x: point for point in summary.shots(place, method)} for method in summary.methods}
         longest = max((summary.shots(place, method) for method in summary.methods), key=len)
         rows = [
-            [shots_name(point.x), *(_mean(curves[method].get(point.x)) for method in summary.methods)]
+            [
+                shots_name(point.x),
+                *(
+                    _mean(curves[method].get(point.x), (place, method, point.x) in refused)
+                    for method in summary.methods
+                ),
+            ]
             for point in longest
         ]
         yield (
@@ -272,9 +279,9 @@ def _point(point: Point) -> tuple[Any, ...]:
     return round(point.accuracy.mean, 3), "" if half is None else round(half, 3), samples
 
 
-def _mean(point: Point | None) -> str:
+def _mean(point: Point | None, refused: bool) -> str:
     if point is None:
-        return "refused"
+        return "refused" if refused else ""
     half = point.accuracy.half_width
     return f"{point.accuracy.mean:.1f}" + ("" if half is None else f" ± {half:.1f}")
 
