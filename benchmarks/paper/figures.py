@@ -30,6 +30,9 @@ NAMES = {
     "head": "head (int8, proxies)", "auto": "head (auto)", "qi": "Qi", "hosoda": "Hosoda", "janson": "Janson",
     "westerhoff": "Westerhoff", "oracle": "least squares (oracle)",
 }  # fmt: skip
+BANDS = ("head", "westerhoff", "oracle")
+"""Methods whose intervals are drawn: those with one mean per class lie on top of each other."""
+
 MARKERS = "os^DvP*X"
 
 
@@ -78,7 +81,7 @@ def draw_all(folder: Path, kind: str) -> list[Path]:
 def _shrink(file: Path) -> None:
     """Save a PNG with as many colours as these figures need: a third of the bytes."""
     with Image.open(file) as picture:
-        few = picture.convert("RGB").quantize(96, dither=Image.Dither.NONE)
+        few = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
     few.save(file, optimize=True)
 
 
@@ -90,7 +93,7 @@ def style() -> Iterator[Any]:
     look = {
         "svg.fonttype": "none", "svg.hashsalt": "edge-imprint", "font.family": "sans-serif", "font.size": 9,
         "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4",
-        "axes.axisbelow": True, "legend.frameon": False, "savefig.dpi": 110, "axes.titlesize": 9,
+        "axes.axisbelow": True, "legend.frameon": False, "savefig.dpi": 100, "axes.titlesize": 9,
         "figure.constrained_layout.use": True,
     }  # fmt: skip
     with plots.rc_context(look):
@@ -151,7 +154,8 @@ def accuracy_against_shots(summary: Summary) -> Figure | None:
                 [point.x for point in numbered], [point.accuracy.mean for point in numbered],
                 color=COLOURS[method], marker="o", label=NAMES[method], **look,
             )  # fmt: skip
-            _band(axes, [point.x for point in numbered], [point.accuracy for point in numbered], COLOURS[method])
+            if method in BANDS:
+                _band(axes, [point.x for point in numbered], [point.accuracy for point in numbered], COLOURS[method])
             for point in curve[len(numbered) :]:
                 axes.plot([end], [point.accuracy.mean], "D", color=COLOURS[method], markersize=4.5)
         axes.set_xscale("log")
