@@ -37,6 +37,31 @@ def parse_budget(budget: int | str) -> int:
     return int(value)
 
 
+def slot_bytes(dim: int) -> int:
+    """Bytes of one proxy, a multiple of 4."""
+    return (2 * dim + SLOT_META_BYTES + 3) // 4 * 4
+
+
+def journal_slots(dim: int) -> int:
+    """Slots that one shot may overwrite.
+
+    The worst is a new class in a full arena: one slot for it and as many as its record covers are freed, and each
+    costs the pair that merges and the last slot, which closes the gap; then a centre makes way for the mean.
+    """
+    freed = 1 + -(-RECORD_BYTES // slot_bytes(dim))
+    return 3 * freed + 1
+
+
+def journal_bytes(dim: int) -> int:
+    """Bytes that `undo` needs."""
+    return HEADER_BYTES + RECORD_BYTES + journal_slots(dim) * slot_bytes(dim)
+
+
+def undo_is_kept(dim: int, budget: int) -> bool:
+    """Whether a budget keeps room for undo when nobody says so: where it takes at most a quarter."""
+    return 4 * journal_bytes(dim) <= budget
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where everything lies in an arena of `budget` bytes for embeddings of `dim` components.
@@ -49,13 +74,15 @@ class Layout:
     budget: int
     undo: bool | None = None
 
+    method = "proxies"
+
     def __post_init__(self) -> None:
         """Refuse a dimension or a budget that no class fits into."""
         if isinstance(self.dim, bool) or not hasattr(self.dim, "__index__") or not 1 <= self.dim <= MAX_DIM:
             raise ShapeError(f"dim is the embedding's length, 1 to {MAX_DIM}; got {self.dim!r}")
         object.__setattr__(self, "dim", self.dim.__index__())
         if self.undo is None:
-            object.__setattr__(self, "undo", 4 * self._journal <= self.budget)
+            object.__setattr__(self, "undo", undo_is_kept(self.dim, self.budget))
         if self.max_classes < 1:
             least = self.budget - self.pool_bytes + self.slot_bytes + RECORD_BYTES
             raise BudgetError(
@@ -66,26 +93,12 @@ class Layout:
     @property
     def slot_bytes(self) -> int:
         """Bytes of one proxy, a multiple of 4."""
-        return (2 * self.dim + SLOT_META_BYTES + 3) // 4 * 4
-
-    @property
-    def journal_slots(self) -> int:
-        """Slots that one shot may overwrite.
-
-        The worst is a new class in a full arena: one slot for it and as many as its record covers are freed, and each
-        costs the pair that merges and the last slot, which closes the gap; then a centre makes way for the mean.
-        """
-        freed = 1 + -(-RECORD_BYTES // self.slot_bytes)
-        return 3 * freed + 1
-
-    @property
-    def _journal(self) -> int:
-        return HEADER_BYTES + RECORD_BYTES + self.journal_slots * self.slot_bytes
+        return slot_bytes(self.dim)
 
     @property
     def journal_bytes(self) -> int:
         """Bytes kept for `undo`."""
-        return self._journal if self.undo else 0
+        return journal_bytes(self.dim) if self.undo else 0
 
     @property
     def pool_bytes(self) -> int:
@@ -104,6 +117,16 @@ class Layout:
     def used_bytes(self, classes: int, slots: int) -> int:
         """Bytes in use with so many classes and proxies, header and journal included."""
         return self.budget - self.pool_bytes + classes * RECORD_BYTES + slots * self.slot_bytes
+
+    def parts(self, classes: int, slots: int) -> dict[str, int]:
+        """Bytes by purpose with so many classes and proxies; they add up to `budget`."""
+        used = {
+            "header": self.budget - self.pool_bytes - self.journal_bytes,
+            "journal": self.journal_bytes,
+            "proxies": slots * self.slot_bytes,
+            "classes": classes * RECORD_BYTES,
+        }
+        return {**used, "free": self.budget - sum(used.values())}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from edge_imprint.head.arena import MOST_SHOTS, Arena
 from edge_imprint.head.fixed import ROW_MAX, SHIFT_MAX, Int64, join
 from edge_imprint.head.labels import LABEL_FIELD_BYTES, decode_label, encode_label
 from edge_imprint.head.reject import WINDOW
+from edge_imprint.head.ridge.layout import packed_bytes
+from edge_imprint.head.ridge.state import STATE_SECTION
 
 if TYPE_CHECKING:
     from edge_imprint.head.head import ImprintHead
@@ -44,6 +46,8 @@ def sections(head: ImprintHead, backbone: str | None) -> dict[str, bytes]:
         "high": arena.high[:n].tobytes(),
         "low": arena.low[:n].tobytes(),
     }
+    if head._engine.second is not None:
+        out.update(head._engine.second.sections())
     if backbone:
         try:
             out["backbone"] = backbone.encode()
@@ -71,15 +75,19 @@ def head_from(kind: type[ImprintHead], parts: Mapping[str, bytes]) -> ImprintHea
         _check_statistic(*own, window=4 * WINDOW)
         # The rows are checked against the counts before a budget's worth of memory is allocated.
         high = _section(parts, "high", n_slots * dim)
+        second = _second_moment(parts, dim)
         head = kind(
             dim,
             budget,
+            method="ridge" if second else "proxies",
             false_accept_rate=ppm / 1_000_000,
             max_proxies=max_proxies,
             shrinkage=shrinkage,
             undo=bool(undo),
         )
         arena = head._arena
+        if second and head._engine.second is not None:
+            head._engine.second.restore(*second)
         if n_classes > arena.layout.max_classes or not n_classes <= n_slots <= arena.layout.slots_for(n_classes):
             raise SnapshotCorruptError(
                 f"a snapshot's classes fit its budget; got {n_classes} classes, {n_slots} proxies"
@@ -108,6 +116,13 @@ def head_from(kind: type[ImprintHead], parts: Mapping[str, bytes]) -> ImprintHea
         raise SnapshotCorruptError(f"the snapshot holds what no head writes: {error}") from error
     head._engine.loaded()
     return head
+
+
+def _second_moment(parts: Mapping[str, bytes], dim: int) -> tuple[bytes, bytes] | None:
+    """The two sections of a second moment, whose sizes are checked; None for a head without."""
+    if "ridge" not in parts and "scatter" not in parts:
+        return None
+    return _section(parts, "ridge", STATE_SECTION.size), _section(parts, "scatter", packed_bytes(dim))
 
 
 def _check_statistic(count: int, mean: int, variance: int, *, window: int) -> None:

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from edge_imprint.errors import MissingRuntimeError, UsageError
 from edge_imprint.head.arena import Arena
-from edge_imprint.head.budget import Layout
 from edge_imprint.head.labels import Label
+from edge_imprint.head.layouts import AnyLayout
 from edge_imprint.head.options import Options
+from edge_imprint.head.ridge.layout import RidgeLayout
+from edge_imprint.head.ridge.state import Moment
 
 VARIABLE = "EDGE_IMPRINT_KERNELS"
 """Environment variable: `numpy` or `native`; unset, the C library is used where it was built."""
@@ -23,7 +25,9 @@ class Engine(Protocol):
     """The operations on an arena. `e16` are embeddings (n, dim), quantised, in a type of the engine's own."""
 
     name: str
+    layout: AnyLayout
     arena: Arena
+    second: Moment | None
 
     @property
     def can_undo(self) -> bool:
@@ -58,6 +62,10 @@ class Engine(Protocol):
         """Each class's best cosine: (n, n_classes)."""
         ...
 
+    def confidences(self, e16: Any) -> NDArray[np.float32]:
+        """Probability that the best class is right, (n,); only with a second moment."""
+        ...
+
     def thresholds_q23(self, rate_ppm: int) -> tuple[int, int] | None:
         """Cosines times 2^23 from which an answer is known and below which it is unknown."""
         ...
@@ -80,8 +88,13 @@ def native_is_there() -> bool:
     return True
 
 
-def make_engine(layout: Layout, options: Options) -> Engine:
+def make_engine(layout: AnyLayout, options: Options, base: NDArray[np.float64] | None = None) -> Engine:
     """An empty arena and what works on it, as the environment variable `EDGE_IMPRINT_KERNELS` says.
+
+    Args:
+        layout: of the budget; its kind says the method.
+        options: of the clusters.
+        base: covariance (dim, dim) of other pictures' unit embeddings for a second moment to start from, or None.
 
     Raises:
         MissingRuntimeError: it says `native` and the C library was not built.
@@ -90,7 +103,7 @@ def make_engine(layout: Layout, options: Options) -> Engine:
     wanted = os.environ.get(VARIABLE, "")
     if wanted not in ("", "numpy", "native"):
         raise UsageError(f"{VARIABLE} is numpy, native or not set; got {wanted!r}")
-    if wanted != "numpy":
+    if wanted != "numpy" and not isinstance(layout, RidgeLayout):
         try:
             from edge_imprint.head.native import NativeEngine
         except ImportError as error:
@@ -101,6 +114,10 @@ def make_engine(layout: Layout, options: Options) -> Engine:
                 ) from error
         else:
             return NativeEngine(layout, options)
+    if isinstance(layout, RidgeLayout):
+        from edge_imprint.head.ridge.engine import NumpyRidgeEngine
+
+        return NumpyRidgeEngine(layout, options, base)
     from edge_imprint.head.reference import NumpyEngine
 
     return NumpyEngine(layout, options)

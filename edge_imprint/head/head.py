@@ -11,10 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from edge_imprint import snapshot
 from edge_imprint.errors import CapacityError, NotTaughtError, ShapeError, UnknownLabelError
 from edge_imprint.head import codec, fixed, merging
-from edge_imprint.head.budget import RECORD_BYTES, Layout, parse_budget
+from edge_imprint.head.budget import parse_budget
 from edge_imprint.head.engine import make_engine
 from edge_imprint.head.labels import Label, check_label, check_labels, label_array
+from edge_imprint.head.layouts import layout_for
 from edge_imprint.head.options import check_options, false_accept_ppm
+from edge_imprint.head.ridge.base import BaseMoments, base_covariance
 from edge_imprint.head.scoring import ONE_Q23
 from edge_imprint.head.verdicts import Thresholds, verdicts_of
 
@@ -29,11 +31,14 @@ class ImprintHead:
     Args:
         dim: length of an embedding, 1 to 4,096.
         budget: bytes that the head may use, all included, as a number or as text such as "64KB".
-        method: "proxies", or "auto" for the best that this version and the budget offer, which is proxies.
+        method: "proxies"; "ridge", which also keeps the second moment of the shots; "auto" for "ridge" where that takes
+            at most two thirds of the budget.
         false_accept_rate: share of pictures of never-shown things that may pass as known, 0.001 to 0.5.
         max_proxies: proxies that one class may have, its mean included, 1 to 256.
         shrinkage: 1 to 4,095: how many shots the class mean weighs at most in each proxy.
         undo: keep room for taking the last shot back; None keeps it where it takes at most a quarter of the budget.
+        base: mean and second moment of other pictures' embeddings (`Backbone.base_statistics`), for "ridge" to start
+            from. It is added to what is kept, not kept apart.
 
     Raises:
         BudgetError: the budget cannot be read or holds no class.
@@ -56,10 +61,12 @@ class ImprintHead:
         max_proxies: int = 21,
         shrinkage: int = 20,
         undo: bool | None = None,
+        base: BaseMoments | None = None,
     ) -> None:
         self._options = check_options(method, max_proxies, shrinkage)
         self._false_accept_ppm = false_accept_ppm(false_accept_rate)
-        self._engine = make_engine(Layout(dim, parse_budget(budget), undo), self._options)
+        layout = layout_for(dim, parse_budget(budget), undo, method)
+        self._engine = make_engine(layout, self._options, base_covariance(base, layout.dim))
         self._arena = self._engine.arena
         self._labels: list[Label] = []
         self._index: dict[Label, int] = {}
@@ -75,12 +82,17 @@ class ImprintHead:
     @property
     def budget(self) -> int:
         """Bytes that the head may use; its arena has exactly this size."""
-        return self._arena.layout.budget
+        return self._engine.layout.budget
+
+    @property
+    def method(self) -> str:
+        """ "proxies" or "ridge"."""
+        return self._engine.layout.method
 
     @property
     def nbytes(self) -> int:
         """Bytes of the budget in use now, header and undo journal included; never above `budget`."""
-        return self._arena.layout.used_bytes(self._arena.n_classes, self._arena.n_slots)
+        return self._engine.layout.used_bytes(self._arena.n_classes, self._arena.n_slots)
 
     @property
     def false_accept_rate(self) -> float:
@@ -155,7 +167,7 @@ class ImprintHead:
 
     def _check_capacity(self, labels: list[Label]) -> None:
         wanted = len(self._labels) + len({label for label in labels if label not in self._index})
-        layout = self._arena.layout
+        layout = self._engine.layout
         if wanted > layout.max_classes:
             need = layout.used_bytes(wanted, wanted)
             raise CapacityError(
@@ -250,6 +262,17 @@ class ImprintHead:
         """Cosine of each embedding with each class's best proxy: (n, n_classes) float32 in [-1, 1]."""
         return self._engine.cosines(self._quantized(X))
 
+    def confidence(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Probability that `predict` is right about each embedding of a taught class: (n,) float32 in [0, 1].
+
+        It is calibrated on the shots, each of which is scored before it is learnt. It says nothing about things never
+        shown: ask `verdicts`.
+
+        Raises:
+            UsageError: the head has method "proxies".
+        """
+        return self._engine.confidences(self._quantized(X))
+
     def _limits(self) -> tuple[int, int] | None:
         if self._limits_stale:
             self._limits_q23 = self._engine.thresholds_q23(self._false_accept_ppm)
@@ -272,18 +295,7 @@ class ImprintHead:
 
     def memory(self) -> dict[str, int]:
         """Bytes by purpose; they add up to `budget`."""
-        layout, arena = self._arena.layout, self._arena
-        proxies, records = arena.n_slots * layout.slot_bytes, arena.n_classes * RECORD_BYTES
-        parts = {
-            "header": layout.budget - layout.pool_bytes - layout.journal_bytes,
-            "journal": layout.journal_bytes,
-        }
-        return {
-            **parts,
-            "proxies": proxies,
-            "classes": records,
-            "free": layout.pool_bytes - proxies - records,
-        }
+        return self._engine.layout.parts(self._arena.n_classes, self._arena.n_slots)
 
     def save(self, path: str | Path, backbone: str | None = None) -> None:
         """Write a snapshot, atomically: after a crash or a full disk the old file is still there, whole.

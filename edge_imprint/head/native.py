@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_imprint.errors import UsageError
 from edge_imprint.head import _native, fixed
 from edge_imprint.head.arena import Arena
 from edge_imprint.head.budget import Layout
 from edge_imprint.head.engine import Engine
 from edge_imprint.head.labels import Label, encode_label
+from edge_imprint.head.layouts import AnyLayout
 from edge_imprint.head.options import Options
+from edge_imprint.head.ridge.state import Moment
 
 Int16 = NDArray[np.int16]
 
@@ -27,6 +30,8 @@ class NativeEngine:
         self._head = _native.Head(
             layout.dim, layout.budget, int(bool(layout.undo)), options.max_centres + 1, options.shrinkage
         )
+        self.layout: AnyLayout = layout
+        self.second: Moment | None = None
         self.arena = Arena(layout, np.frombuffer(memoryview(self._head), np.uint8))
 
     @property
@@ -74,6 +79,10 @@ class NativeEngine:
         out = np.empty((len(e16), self.arena.n_classes), np.float32)
         self._head.cosines(e16, out)
         return out
+
+    def confidences(self, e16: Int16) -> NDArray[np.float32]:
+        """Proxies say no probabilities."""
+        raise UsageError('confidence needs the second moment; this head has method="proxies". Make it with "ridge"')
 
     def thresholds_q23(self, rate_ppm: int) -> tuple[int, int] | None:
         """As in `Engine`."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from edge_imprint.errors import ValueRangeError
 
-METHODS = ("proxies", "auto")
+METHODS = ("proxies", "ridge", "auto")
 
 
 class Options(NamedTuple):

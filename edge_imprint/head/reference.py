@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_imprint.errors import UsageError
 from edge_imprint.head import fixed, learning, merging, reject, scoring
 from edge_imprint.head.arena import Arena, square_of
 from edge_imprint.head.budget import Layout
 from edge_imprint.head.engine import Engine
 from edge_imprint.head.labels import Label
+from edge_imprint.head.layouts import AnyLayout
 from edge_imprint.head.options import Options
+from edge_imprint.head.ridge.state import Moment
 
 
 class NumpyEngine:
@@ -22,8 +25,11 @@ class NumpyEngine:
 
     def __init__(self, layout: Layout, options: Options) -> None:
         """Make an empty arena."""
+        self.layout: AnyLayout = layout
+        self.second: Moment | None = None
         self.arena = Arena(layout)
         self._options = options
+        self._judge: learning.Judge = learning.ProxyJudge(self.arena, options)
 
     @property
     def can_undo(self) -> bool:
@@ -38,7 +44,7 @@ class NumpyEngine:
         """As in `Engine`."""
         for row, place, label in zip(e16, places, labels, strict=True):
             index = place if place < self.arena.n_classes else None
-            learning.learn(self.arena, index, label, fixed.shot(row), self._options)
+            learning.learn(self.arena, index, label, fixed.shot(row), self._options, self._judge)
 
     def undo(self) -> None:
         """As in `Engine`."""
@@ -67,6 +73,10 @@ class NumpyEngine:
     def cosines(self, e16: fixed.Int64) -> NDArray[np.float32]:
         """As in `Engine`."""
         return scoring.class_cosines(self.arena, self._queries(e16))
+
+    def confidences(self, e16: fixed.Int64) -> NDArray[np.float32]:
+        """Proxies say no probabilities."""
+        raise UsageError('confidence needs the second moment; this head has method="proxies". Make it with "ridge"')
 
     def thresholds_q23(self, rate_ppm: int) -> tuple[int, int] | None:
         """As in `Engine`."""

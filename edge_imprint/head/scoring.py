@@ -56,7 +56,7 @@ def _refresh_class(arena: Arena, index: int, shrinkage: int) -> None:
     shift, shift_mean = arena.shift[centres].astype(np.int64), int(arena.shift[index])
     common = np.maximum(shift, shift_mean)
     a = np.minimum(arena.count[centres].astype(np.int64), shrinkage) << (common - shift)
-    b = _weight_of_mean(arena, index, centres, shrinkage) << (common - shift_mean)
+    b = weight_of_mean(arena, index, centres, shrinkage) << (common - shift_mean)
     bits = np.frexp(np.maximum(a, b).astype(np.float64))[1].astype(np.int64)
     down, up = np.maximum(bits - _WEIGHT_BITS, 0), np.maximum(_WEIGHT_BITS - bits, 0)
     a, b = (a << up) >> down, (b << up) >> down
@@ -72,7 +72,7 @@ def _refresh_class(arena: Arena, index: int, shrinkage: int) -> None:
     arena.beta[centres] = ((b << COEFFICIENT_BITS) + length // 2) // length
 
 
-def _weight_of_mean(arena: Arena, index: int, centres: Int64, shrinkage: int) -> int:
+def weight_of_mean(arena: Arena, index: int, centres: Int64, shrinkage: int) -> int:
     """Kappa of a class: how many shots its mean weighs in each proxy, 1 to `shrinkage`.
 
     Were centres drawn about the mean with variance tau^2 and shots about centres with sigma^2, the best estimate of a

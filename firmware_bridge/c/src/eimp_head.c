@@ -131,29 +131,40 @@ static void compare(void *context, uint32_t slot, uint32_t index, int64_t score)
     if (score > *best) *best = score;
 }
 
-/* Learn what eimp_quantise left in the working memory; `index` below 0 is a new class. */
-int eimp_learn_quantised(eimp_head *head, int32_t index, const eimp_label *label, uint64_t length2) {
-    contest best = {index, INT64_MIN, INT64_MIN};
-    eimp_point *point = &head->shot;
-    if (index < 0 && eimp_n_classes(head) >= head->layout.max_classes) return EIMP_E_CAPACITY;
-    const uint32_t shots = index < 0 ? 0 : eimp_record_at(head, (uint32_t)index)->shots;
-    eimp_shot(head, length2, point);
-    if (eimp_n_slots(head) && eimp_is_sampled(shots)) {
-        eimp_refresh(head);
-        eimp_visit_scores(head, compare, &best);
-    }
+void eimp_learn_shot(eimp_head *head, int32_t index, const eimp_label *label, int32_t own_q15, int32_t other_q15) {
+    const eimp_point *point = &head->shot;
     eimp_open_journal(head);
     eimp_count_shots(head, 1);
     if (index < 0) {
         index = (int32_t)eimp_open_class(head, label, point);
     } else {
+        eimp_record *record = eimp_record_at(head, (uint32_t)index);
         eimp_save_record(head, (uint32_t)index);
         eimp_blend(head, (uint32_t)index, point);
         eimp_place(head, (uint32_t)index, point);
-        if (shots < 0xFFFFFFFFu) eimp_record_at(head, (uint32_t)index)->shots = shots + 1;
-        eimp_observe(&eimp_words_of(head)->own, point->query_scale, best.own, 4 * EIMP_WINDOW);
+        if (record->shots < 0xFFFFFFFFu) record->shots++;
+        eimp_observe(&eimp_words_of(head)->own, own_q15, 4 * EIMP_WINDOW);
     }
-    eimp_observe(&eimp_record_at(head, (uint32_t)index)->other, point->query_scale, best.other, EIMP_WINDOW);
+    eimp_observe(&eimp_record_at(head, (uint32_t)index)->other, other_q15, EIMP_WINDOW);
+}
+
+static int32_t cosine_q15(int64_t score, int32_t query_scale) {
+    if (score == INT64_MIN) return EIMP_NO_SCORE;
+    return (int32_t)eimp_rounded(score, eimp_wide(query_scale, 1 << (EIMP_COEFFICIENT_BITS - 15 - 8)));
+}
+
+/* Learn what eimp_quantise left in the working memory; `index` below 0 is a new class. */
+int eimp_learn_quantised(eimp_head *head, int32_t index, const eimp_label *label, uint64_t length2) {
+    contest best = {index, INT64_MIN, INT64_MIN};
+    if (index < 0 && eimp_n_classes(head) >= head->layout.max_classes) return EIMP_E_CAPACITY;
+    const uint32_t shots = index < 0 ? 0 : eimp_record_at(head, (uint32_t)index)->shots;
+    eimp_shot(head, length2, &head->shot);
+    if (eimp_n_slots(head) && eimp_is_sampled(shots)) {
+        eimp_refresh(head);
+        eimp_visit_scores(head, compare, &best);
+    }
+    const int32_t scale = head->shot.query_scale;
+    eimp_learn_shot(head, index, label, cosine_q15(best.own, scale), cosine_q15(best.other, scale));
     return EIMP_OK;
 }
 

@@ -25,6 +25,7 @@
 #define EIMP_SQUARE_MAX (1 << 21) /* a row is at most as long as the square root of 2; it is a mean of unit vectors */
 #define EIMP_COEFFICIENT_BITS 28
 #define EIMP_WINDOW 32u
+#define EIMP_NO_SCORE INT32_MIN
 #define EIMP_BLOCK 16u /* rows whose dot products are computed at once, in 64 bytes of stack */
 
 /* The numbers of a proxy, at the end of its slot. `stale` is that of the class whose mean the slot holds: whether the
@@ -194,8 +195,8 @@ uint32_t eimp_query_norm_q16(const eimp_head *head);
 
 /* eimp_reject.c: running statistics and thresholds. */
 int eimp_is_sampled(uint32_t shots);
-/* A score of a query whose length times 2^8 is query_scale; INT64_MIN is none. */
-void eimp_observe(eimp_running *running, int32_t query_scale, int64_t score, uint32_t window);
+/* A cosine times 2^15, or EIMP_NO_SCORE. */
+void eimp_observe(eimp_running *running, int32_t cosine_q15, uint32_t window);
 void eimp_pool(eimp_running *mine, const eimp_running *theirs, uint32_t window);
 
 /* eimp_answer.c */
@@ -203,5 +204,7 @@ void eimp_best_quantised(eimp_head *head, uint32_t *index, int32_t *cosine_q23);
 
 /* eimp_head.c */
 int eimp_learn_quantised(eimp_head *head, int32_t index, const eimp_label *label, uint64_t length2);
+/* Learn head->shot, which scored so with its own class and with the best other one; `index` below 0 is a new class. */
+void eimp_learn_shot(eimp_head *head, int32_t index, const eimp_label *label, int32_t own_q15, int32_t other_q15);
 
 #endif

@@ -21,10 +21,9 @@ void eimp_pool(eimp_running *mine, const eimp_running *theirs, uint32_t window) 
     mine->variance = variance < 0xFFFFFFFF ? (uint32_t)variance : 0xFFFFFFFFu;
 }
 
-void eimp_observe(eimp_running *running, int32_t query_scale, int64_t score, uint32_t window) {
-    if (score == INT64_MIN) return;
-    const int64_t cosine_q15 = eimp_rounded(score, eimp_wide(query_scale, 1 << (EIMP_COEFFICIENT_BITS - 15 - 8)));
-    const eimp_running one = {1, (int32_t)cosine_q15 * 256, 0};
+void eimp_observe(eimp_running *running, int32_t cosine_q15, uint32_t window) {
+    if (cosine_q15 == EIMP_NO_SCORE) return;
+    const eimp_running one = {1, cosine_q15 * 256, 0};
     running->count = eimp_least(running->count, window - 1);
     eimp_pool(running, &one, window);
 }
