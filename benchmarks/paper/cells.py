@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_imprint.backbones import BaseStatistics
 from edge_imprint.episodes import balanced_accuracy
 from edge_imprint.errors import EdgeImprintError
 from edge_imprint.head import ImprintHead
@@ -70,12 +71,17 @@ class Setting:
 
 @dataclass(frozen=True)
 class Arrays:
-    """What cells work on: embeddings (n, dim) float32 as the backbone gave them, and labels (n,), of both splits."""
+    """What cells work on.
+
+    Embeddings are (n, dim) float32 as the backbone gave them, labels are (n,) strings. `base` are the backbone's base
+    statistics, where its bundle has some.
+    """
 
     train: NDArray[np.float32]
     train_labels: NDArray[np.str_]
     test: NDArray[np.float32]
     test_labels: NDArray[np.str_]
+    base: BaseStatistics | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ def measure(cell: Cell, setting: Setting, arrays: Arrays) -> dict[str, Any]:
     start = time.perf_counter()
     try:
         task = draw(cell, setting, arrays)
-        value = neural_collapse(task) if cell.method == NC1 else accuracy(cell, setting, task)
+        value = neural_collapse(task) if cell.method == NC1 else accuracy(cell, setting, task, arrays.base)
         outcome: dict[str, Any] = {"value": round(value, 6), "labels": len(np.unique(task.labels))}
     except EdgeImprintError as error:
         outcome = {"refused": str(error)}
@@ -143,11 +149,13 @@ def merged(names: list[str], merge: int, labels: int, data: str, seed: int) -> d
     return {names[place]: f"label {position // merge}" for position, place in enumerate(picked)}
 
 
-def accuracy(cell: Cell, setting: Setting, task: Task) -> float:
+def accuracy(cell: Cell, setting: Setting, task: Task, base: BaseStatistics | None = None) -> float:
     """Balanced accuracy in percent of the cell's method."""
     answer: Callable[[NDArray[np.float32]], NDArray[Any]]
     if cell.method in HEADS:
-        head = ImprintHead(dim=task.shots.shape[1], budget=setting.budget, method=HEADS[cell.method])
+        method = HEADS[cell.method]
+        known = base if method == "auto" else None  # proxies make no use of it
+        head = ImprintHead(dim=task.shots.shape[1], budget=setting.budget, method=method, base=known)
         answer = head.partial_fit(task.shots, task.labels).predict
     else:
         seed = int(generator(cell.key).integers(1 << 32))

@@ -79,7 +79,7 @@ def run(
         "budget": budget,
         "labels": labels,
         "data": {tree.name: tree.digest for tree in trees},
-        "backbones": {name: network.digest for name, network in networks.items()},
+        "backbones": {name: embeddings.digest(network) for name, network in networks.items()},
     }
     with Store(out, settings) as store:
         sets = {}

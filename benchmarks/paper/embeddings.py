@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +18,7 @@ from benchmarks.data import BATCH, PROBES, cache_folder
 from benchmarks.paper import extra
 from benchmarks.paper.cells import Arrays
 from benchmarks.paper.pictures import Tree, read
-from edge_imprint.backbones import Backbone, load_backbone, load_image
+from edge_imprint.backbones import Backbone, BaseStatistics, load_backbone, load_image
 from edge_imprint.errors import ImageError, UsageError
 
 Advance = Callable[[], None]
@@ -36,7 +39,10 @@ class Embedded:
 def load(path: Path) -> Arrays:
     """The arrays of a cache file; the last two files stay in memory."""
     with np.load(path) as stored:
-        return Arrays(stored["train"], stored["train_labels"], stored["test"], stored["test_labels"])
+        base = None
+        if "base_mean" in stored:
+            base = BaseStatistics(stored["base_mean"], stored["base_second"], int(stored["base_count"]))
+        return Arrays(stored["train"], stored["train_labels"], stored["test"], stored["test_labels"], base)
 
 
 def embed(tree: Tree, source: str, name: str, jobs: int, advance: Advance) -> Embedded:
@@ -59,15 +65,10 @@ def embed(tree: Tree, source: str, name: str, jobs: int, advance: Advance) -> Em
     network = backbone(source)
     path = cache_folder() / "paper" / f"{tree.name}-{tree.digest[:16]}-{name}-{network.digest[:16]}.npz"
     names = (*tree.train, *tree.test)
-    if path.is_file():
-        with np.load(path) as stored:
-            skipped = tuple(str(one) for one in stored["skipped"])
-            rows = np.concatenate([stored["train"], stored["test"]])
-        kept = [one for one in names if one not in set(skipped)]
-        if rows.shape == (len(kept), network.dim) and _still_true(rows, tree.source, kept, network):
-            for _ in range(batches(tree)):
-                advance()
-            return Embedded(tree.name, name, network.dim, path, skipped)
+    if path.is_file() and (skipped := _in_cache(path, tree, network)) is not None:
+        for _ in range(batches(tree)):
+            advance()
+        return Embedded(tree.name, name, network.dim, path, skipped)
     embedded: list[NDArray[np.float32]] = []
     readable: list[bool] = []
     parts = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
@@ -84,20 +85,20 @@ def embed(tree: Tree, source: str, name: str, jobs: int, advance: Advance) -> Em
         if label not in train_labels or label not in test_labels:
             raise UsageError(f"no picture of {str(label)!r} in {tree.source} can be read. Replace them")
     skipped = tuple(one for one, good in zip(names, readable, strict=True) if not good)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
-    np.savez(
-        temporary,
-        train=rows[:n], train_labels=train_labels, test=rows[n:], test_labels=test_labels,
-        skipped=np.array(skipped, dtype=np.str_),
-    )  # fmt: skip
-    temporary.replace(path)
+    _save(path, Arrays(rows[:n], train_labels, rows[n:], test_labels, network.base_statistics), skipped)
     return Embedded(tree.name, name, network.dim, path, skipped)
 
 
 def batches(tree: Tree) -> int:
     """How many steps embedding a data set has."""
     return -(-(len(tree.train) + len(tree.test)) // BATCH)
+
+
+def digest(network: Backbone) -> str:
+    """What tells one backbone from another here: its embeddings, and the base statistics that come with it."""
+    base = network.base_statistics
+    content = b"" if base is None else base.mean.tobytes() + base.second_moment.tobytes()
+    return hashlib.sha256(network.digest.encode() + content).hexdigest()
 
 
 @lru_cache(maxsize=1)
@@ -118,7 +119,46 @@ def _embed_batch(source: str, pictures: Path, names: Sequence[str]) -> tuple[NDA
     return network.embed(images) if images else np.empty((0, network.dim), np.float32), good
 
 
-def _still_true(rows: NDArray[np.float32], pictures: Path, names: Sequence[str], network: Backbone) -> bool:
-    some = np.linspace(0, len(names) - 1, PROBES).astype(int)
-    again = network.embed([load_image(content) for content in read(pictures, [names[place] for place in some])])
-    return np.array_equal(again, rows[some])
+def _in_cache(path: Path, tree: Tree, network: Backbone) -> tuple[str, ...] | None:
+    """The pictures that were left out when the cache file was made; None where it must be made again."""
+    try:
+        with np.load(path) as stored:
+            skipped = tuple(str(one) for one in stored["skipped"])
+        arrays = load(path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    rows = np.concatenate([arrays.train, arrays.test])
+    kept = [name for name in (*tree.train, *tree.test) if name not in set(skipped)]
+    if rows.shape != (len(kept), network.dim):
+        return None
+    some = np.linspace(0, len(kept) - 1, PROBES).astype(int)
+    again = network.embed([load_image(content) for content in read(tree.source, [kept[place] for place in some])])
+    if not np.array_equal(again, rows[some]):
+        return None
+    if not _same_base(arrays.base, network.base_statistics):
+        _save(path, replace(arrays, base=network.base_statistics), skipped)
+    return skipped
+
+
+def _same_base(one: BaseStatistics | None, other: BaseStatistics | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one.mean, other.mean) and np.array_equal(one.second_moment, other.second_moment)
+
+
+def _save(path: Path, arrays: Arrays, skipped: Sequence[str]) -> None:
+    """Write a cache file; whoever reads it sees the old one or the new one."""
+    base: dict[str, Any] = {}
+    if arrays.base is not None:
+        base = {
+            "base_mean": arrays.base.mean, "base_second": arrays.base.second_moment, "base_count": arrays.base.count
+        }  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
+    np.savez(
+        temporary,
+        train=arrays.train, train_labels=arrays.train_labels, test=arrays.test, test_labels=arrays.test_labels,
+        skipped=np.array(skipped, dtype=np.str_), **base,
+    )  # fmt: skip
+    temporary.replace(path)
+    load.cache_clear()
