@@ -38,7 +38,7 @@ class Embedded:
 @lru_cache(maxsize=2)
 def load(path: Path) -> Arrays:
     """The arrays of a cache file; the last two files stay in memory."""
-    with np.load(path) as stored:
+    with path.open("rb") as file, np.load(file) as stored:
         base = None
         if "base_mean" in stored:
             base = BaseStatistics(stored["base_mean"], stored["base_second"], int(stored["base_count"]))
@@ -122,10 +122,10 @@ def _embed_batch(source: str, pictures: Path, names: Sequence[str]) -> tuple[NDA
 def _in_cache(path: Path, tree: Tree, network: Backbone) -> tuple[str, ...] | None:
     """The pictures that were left out when the cache file was made; None where it must be made again."""
     try:
-        with np.load(path) as stored:
+        with path.open("rb") as file, np.load(file) as stored:
             skipped = tuple(str(one) for one in stored["skipped"])
         arrays = load(path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None
     rows = np.concatenate([arrays.train, arrays.test])
     kept = [name for name in (*tree.train, *tree.test) if name not in set(skipped)]

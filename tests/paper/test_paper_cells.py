@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.paper import plan
+from benchmarks.paper import cells, plan
 from benchmarks.paper.cells import ALL, METHODS, Arrays, Cell, Setting, chosen, draw, measure, merged
+from edge_imprint.backbones import BaseStatistics
 from edge_imprint.errors import UsageError
 from edge_imprint.imprint import nc1
 
@@ -108,6 +110,24 @@ def test_every_method_answers_and_the_same_twice(method: str) -> None:
     first, second = measure(cell, SETTING, arrays), measure(cell, SETTING, arrays)
     assert first["value"] == second["value"]
     assert 60 < first["value"] <= 100
+
+
+def test_only_the_auto_head_starts_from_the_base_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = clumps(4, 25, 1.2)
+    unit = arrays.train / np.linalg.norm(arrays.train, axis=1, keepdims=True)
+    base = BaseStatistics(unit.mean(axis=0), (unit.T @ unit / len(unit)).astype(np.float32), len(unit))
+    given: dict[str, object] = {}
+
+    class Head(cells.ImprintHead):
+        def __init__(self, **options: Any) -> None:
+            given[options["method"]] = options["base"]
+            super().__init__(**options)
+
+    monkeypatch.setattr(cells, "ImprintHead", Head)
+    known = replace(arrays, base=base)
+    for method in ("head", "auto"):
+        assert measure(replace(CELL, method=method), SETTING, known)["value"] > 60
+    assert given == {"proxies": None, "auto": base}
 
 
 def test_what_a_method_cannot_do_is_a_result_with_its_reason() -> None:

@@ -6,11 +6,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from paper_records import all_cells, value, write
 
 from benchmarks.paper import embeddings, extra
 from benchmarks.paper.__main__ import main
+from benchmarks.paper.pictures import open_tree
 from benchmarks.paper.store import read_cells
 from benchmarks.paper.summary import Summary
 from edge_imprint.errors import MissingRuntimeError
@@ -144,6 +146,34 @@ def test_embeddings_are_made_once_and_unreadable_pictures_left_out(
     assert calls == []
     assert file.stat().st_mtime_ns == stamp
     assert "left out 1 pictures" in capsys.readouterr().err
+
+
+def test_a_cache_file_is_made_again_when_it_is_damaged_and_follows_the_base_statistics(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_IMPRINT_CACHE", str(tmp_path))
+    tree, steps = open_tree(photos), [0]
+
+    def made() -> embeddings.Embedded:
+        steps[0] = 0
+        found = embeddings.embed(tree, "default", "default", 1, lambda: steps.__setitem__(0, steps[0] + 1))
+        assert steps[0] == embeddings.batches(tree)
+        return found
+
+    first = embeddings.load(made().path)
+    assert first.base is not None
+    path = made().path
+    for content in (b"", b"no zip", path.read_bytes()[:2000]):
+        path.write_bytes(content)
+        embeddings.load.cache_clear()
+        again = embeddings.load(made().path)
+        assert np.array_equal(again.train, first.train)
+    embeddings._save(path, replace(first, base=None), ())
+    monkeypatch.setattr(embeddings, "_embed_batch", None)  # the embeddings still hold
+    assert embeddings.load(made().path).base is not None
+    embeddings._save(path, replace(first, train=first.train + 1), ())
+    with pytest.raises(TypeError):
+        made()
 
 
 def test_tables_and_figures_come_from_the_results_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
