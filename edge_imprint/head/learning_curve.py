@@ -1,8 +1,8 @@
 """How often classes are mistaken for each other, now and with more shots, from means and counts alone.
 
-A shot x of class a is answered with b when x . (m_a / |m_a| - m_b / |m_b|) < 0, m being means of unit shots. This margin
-has mean t_a / |m_a| - m_a . m_b / |m_b|, where t = |m|^2 - T / n is the squared length without the noise of n shots and
-T the trace of the scatter within classes, and a variance proportional to T. More shots shorten |m_a| to
+A shot x of class a is answered with b when x . (m_a / |m_a| - m_b / |m_b|) < 0, m being means of unit shots. This
+margin has mean t_a / |m_a| - m_a . m_b / |m_b|, where t = |m|^2 - T / n is the squared length without the noise of n
+shots and T the trace of the scatter within classes, and a variance proportional to T. More shots shorten |m_a| to
 sqrt(t + T / n'), which is all that they do here: the learning curve in closed form. Margins that were seen are drawn to
 their common mean by as much as few shots make them differ by chance.
 """
@@ -51,7 +51,7 @@ class Curve:
     deviation: Float64
 
     def confusion(self) -> Float64:
-        """Probability that a shot of row a scores higher with column b than with a, (n_classes, n_classes); 0 with a."""
+        """Chance that a shot of row a scores higher with column b than with a, (n_classes, n_classes); diagonal 0."""
         chance = 1.0 - _normal(self._margins(self.shots))
         np.fill_diagonal(chance, 0.0)
         return chance
@@ -69,7 +69,7 @@ class Curve:
         return _accuracy(self._margins(self.shots + more, self.shots + more)) - self.accuracy()
 
     def _margins(self, own: Float64, other: Float64 | None = None) -> Float64:
-        """Margins over their standard deviation, when row a has own[a] shots and column b other[b], by default as now."""
+        """Margins over their standard deviation; row a has own[a] shots, column b other[b], by default as now."""
         own_length = np.sqrt(self.signal + self.scatter / own)
         other = self.shots if other is None else other
         other_length = np.sqrt(self.signal + self.scatter / other)
