@@ -33,7 +33,7 @@ NAMES = {
 BANDS = ("head", "westerhoff", "oracle")
 """Methods whose intervals are drawn: those with one mean per class lie on top of each other."""
 
-MARKERS = "os^DvP*X"
+MARKERS = "os^DvP*Xp<>hd"
 
 
 def draw_all(folder: Path, kind: str) -> list[Path]:
@@ -200,7 +200,7 @@ def gain_against_nc1(summary: Summary) -> Figure | None:
     axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
     axes.xaxis.set_minor_formatter(ticker.NullFormatter())
-    legend = figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+    legend = figure.legend(loc="outside lower center", ncols=2, fontsize=7)
     for handle in legend.legend_handles:
         handle.set_color("#555555")
     norm = extra.need("matplotlib.colors", "drawing figures").Normalize(1, max(most / 0.9, 1.01))
@@ -222,7 +222,7 @@ def _panels(places: Sequence[Place], x_label: str, y_label: str) -> tuple[Figure
     for row, name in enumerate(data):
         for column, backbone in enumerate(backbones):
             axes = grid[row][column]
-            axes.set_title(f"{name}, {backbone}")
+            axes.set_title(f"{name}\n{backbone}", fontsize=8)
             axes.set_visible((name, backbone) in places)
             if not any((below, backbone) in places for below in data[row + 1 :]):
                 axes.set_xlabel(x_label)
