@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -97,8 +98,11 @@ def read(source: Path, names: Sequence[str]) -> list[bytes]:
     with storage_errors("read", source):
         if source.is_dir():
             return [(source / name).read_bytes() for name in names]
-        with zipfile.ZipFile(source) as archive:
-            return [archive.read(name) for name in names]
+        try:
+            with zipfile.ZipFile(source) as archive:
+                return [archive.read(name) for name in names]
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+            raise StorageError(f"{source} is damaged or packed in an unusual way: {error}. Make it again") from error
 
 
 def _names(source: Path) -> list[tuple[str, ...]]:

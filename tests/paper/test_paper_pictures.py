@@ -94,6 +94,15 @@ def test_what_cannot_be_a_data_set_is_refused_with_the_way_out(photos: Path, tmp
         open_tree(tmp_path / "half")
 
 
+def test_a_damaged_zip_is_refused(photos: Path, tmp_path: Path) -> None:
+    archive = zipped(photos, tmp_path / "photos.zip")
+    content = bytearray(archive.read_bytes())
+    content[5000:5010] = bytes(10)
+    archive.write_bytes(content)
+    with pytest.raises(StorageError, match=r"photos\.zip is damaged"):
+        open_tree(archive)
+
+
 def test_mosaics_become_folders(tmp_path: Path) -> None:
     from PIL import Image
 
