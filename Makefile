@@ -47,7 +47,7 @@ $(BIN)/python:
 		{ rm -rf $(VENV); echo "no venv: install it (Debian: apt install python3-venv)" >&2; exit 2; }
 
 # What an installation is made from. The C library is compiled when installing; without a compiler numpy does its work.
-SOURCES := pyproject.toml setup.py constraints.txt $(wildcard firmware_bridge/c/src/*.[ch]) edge_imprint/head/_nativemodule.c
+SOURCES := pyproject.toml setup.py constraints.txt $(wildcard firmware_bridge/c/src/*.[ch]) $(wildcard edge_imprint/head/*.[ch])
 
 # A stamp says which extras are in the .venv, so that a second `make` installs nothing.
 $(VENV)/demo-installed: $(SOURCES) | $(BIN)/python

@@ -19,7 +19,8 @@ C = BRIDGE / "c" / "src"
 # The serial protocol and the flash store are for microcontrollers.
 NOT_FOR_PYTHON = ("eimp_store", "eimp_frame", "eimp_rpc")
 SOURCES = sorted(p for p in (ROOT / C).glob("*.c") if not p.name.startswith(NOT_FOR_PYTHON))
-GLUE = Path("edge_imprint", "head", "_nativemodule.c")
+GLUE = [Path("edge_imprint", "head", name) for name in ("_nativemodule.c", "_nativeridge.c")]
+GLUE_HEADER = Path("edge_imprint", "head", "_native.h")
 # What `edge_imprint_firmware` writes projects from; it looks for them beside itself where it is installed.
 SHIPPED = ("c", "boards", "app")
 
@@ -28,7 +29,7 @@ def source_digest() -> str:
     """SHA-256 of everything that the extension is compiled from: tests compare it with the sources that are there."""
     headers = sorted((ROOT / C).glob("*.h"))
     digest = hashlib.sha256()
-    for path in [*SOURCES, *headers, ROOT / GLUE]:
+    for path in [*SOURCES, *headers, *(ROOT / path for path in [*GLUE, GLUE_HEADER])]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -51,10 +52,11 @@ setup(
     ext_modules=[
         Extension(
             "edge_imprint.head._native",
-            sources=[str(GLUE), *(str(path.relative_to(ROOT)) for path in SOURCES)],
-            include_dirs=[str(C)],
+            sources=[*map(str, GLUE), *(str(path.relative_to(ROOT)) for path in SOURCES)],
+            include_dirs=[str(C), str(GLUE_HEADER.parent)],
+            depends=[str(GLUE_HEADER)],
             define_macros=[("EIMP_RUNTIME_KERNELS", None), ("EIMP_SOURCE_DIGEST", f'"{source_digest()}"')],
-            extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-std=c99"],
+            extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-std=c99", "-ffp-contract=off"],
             optional=True,
         )
     ],

@@ -2,8 +2,7 @@
  *
  * Thin: buffers in, buffers out. edge_imprint/head/native.py checks what users pass; here lengths are checked, so that a
  * mistake there is an exception and never a stray write. */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "_native.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,25 +21,6 @@ typedef struct {
 } Head;
 
 static PyTypeObject HeadType;
-
-static PyObject *refuse(const char *what) {
-    PyErr_SetString(PyExc_ValueError, what);
-    return NULL;
-}
-
-static PyObject *done(int status) {
-    if (status == EIMP_OK) Py_RETURN_NONE;
-    return PyErr_Format(PyExc_RuntimeError, "the C library refused with code %d", status);
-}
-
-/* A contiguous buffer of at least `bytes` bytes. */
-static int open_buffer(PyObject *object, Py_buffer *view, int flags, size_t bytes) {
-    if (PyObject_GetBuffer(object, view, flags | PyBUF_C_CONTIGUOUS) < 0) return 0;
-    if ((size_t)view->len >= bytes) return 1;
-    PyBuffer_Release(view);
-    refuse("a buffer is too small");
-    return 0;
-}
 
 /* Rows of 16-bit embeddings: how many there are. */
 static Py_ssize_t open_rows(const Head *self, PyObject *object, Py_buffer *view) {
@@ -325,6 +305,7 @@ static PyObject *kernels(PyObject *module, PyObject *unused) {
 static PyMethodDef module_methods[] = {
     {"quantize", (PyCFunction)(void (*)(void))quantize, METH_FASTCALL, "float32 rows as int16."},
     {"dots", (PyCFunction)(void (*)(void))dots, METH_FASTCALL, "Exact int8 dot products."},
+    {"factor", (PyCFunction)(void (*)(void))edge_imprint_factor, METH_FASTCALL, "Cholesky factor of a packed scatter."},
     {"kernels", kernels, METH_NOARGS, "Name of the kernel that this processor gets."},
     {NULL, NULL, 0, NULL},
 };
@@ -334,11 +315,13 @@ static struct PyModuleDef module_definition = {
 };
 
 PyMODINIT_FUNC PyInit__native(void) {
-    if (PyType_Ready(&HeadType) < 0) return NULL;
+    if (PyType_Ready(&HeadType) < 0 || PyType_Ready(&edge_imprint_RidgeType) < 0) return NULL;
     PyObject *module = PyModule_Create(&module_definition);
     if (!module) return NULL;
     Py_INCREF(&HeadType);
+    Py_INCREF(&edge_imprint_RidgeType);
     if (PyModule_AddObject(module, "Head", (PyObject *)&HeadType) < 0 ||
+        PyModule_AddObject(module, "Ridge", (PyObject *)&edge_imprint_RidgeType) < 0 ||
         PyModule_AddStringConstant(module, "SOURCE_DIGEST", EIMP_SOURCE_DIGEST) < 0) {
         Py_DECREF(module);
         return NULL;

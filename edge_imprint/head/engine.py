@@ -103,17 +103,15 @@ def make_engine(layout: AnyLayout, options: Options, base: NDArray[np.float64] |
     wanted = os.environ.get(VARIABLE, "")
     if wanted not in ("", "numpy", "native"):
         raise UsageError(f"{VARIABLE} is numpy, native or not set; got {wanted!r}")
-    if wanted != "numpy" and not isinstance(layout, RidgeLayout):
+    if wanted != "numpy":
         try:
-            from edge_imprint.head.native import NativeEngine
+            return _native_engine(layout, options, base)
         except ImportError as error:
             if wanted:
                 raise MissingRuntimeError(
                     f"{VARIABLE}=native needs the C library in the package, which was not built here ({error}). "
                     "Install a C compiler (Debian: apt install gcc python3-dev), then edge-imprint again"
                 ) from error
-        else:
-            return NativeEngine(layout, options)
     if isinstance(layout, RidgeLayout):
         from edge_imprint.head.ridge.engine import NumpyRidgeEngine
 
@@ -121,3 +119,13 @@ def make_engine(layout: AnyLayout, options: Options, base: NDArray[np.float64] |
     from edge_imprint.head.reference import NumpyEngine
 
     return NumpyEngine(layout, options)
+
+
+def _native_engine(layout: AnyLayout, options: Options, base: NDArray[np.float64] | None) -> Engine:
+    if isinstance(layout, RidgeLayout):
+        from edge_imprint.head.ridge.native import NativeRidgeEngine
+
+        return NativeRidgeEngine(layout, options, base)
+    from edge_imprint.head.native import NativeEngine
+
+    return NativeEngine(layout, options)

@@ -86,7 +86,7 @@ class ImprintHead:
 
     @property
     def method(self) -> str:
-        """ "proxies" or "ridge"."""
+        """What answers: "proxies" or "ridge"."""
         return self._engine.layout.method
 
     @property

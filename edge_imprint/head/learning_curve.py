@@ -52,29 +52,31 @@ class Curve:
 
     def confusion(self) -> Float64:
         """Chance that a shot of row a scores higher with column b than with a, (n_classes, n_classes); diagonal 0."""
-        chance = 1.0 - _normal(self._margins(self.shots))
+        chance = 1.0 - _normal(self._margins(self.shots, level=False))
         np.fill_diagonal(chance, 0.0)
         return chance
 
     def accuracy(self) -> Float64:
         """Expected share of each class's pictures that are answered right, (n_classes,)."""
-        return _accuracy(self._margins(self.shots))
+        return _accuracy(self._margins(self.shots, level=False))
 
     def gain(self, more: int = 5) -> Float64:
-        """By how much each class's share would rise with `more` shots of that class only, (n_classes,)."""
-        return _accuracy(self._margins(self.shots + more)) - self.accuracy()
+        """By how much each class's share would rise with `more` shots of it, (n_classes,).
 
-    def gain_of_all(self, more: int = 5) -> Float64:
-        """By how much each class's share would rise with `more` shots of every class, (n_classes,)."""
-        return _accuracy(self._margins(self.shots + more, self.shots + more)) - self.accuracy()
+        Classes with fewer shots are taken to keep level: what a class wins only because the others are behind is no
+        gain of the head.
+        """
+        return _accuracy(self._margins(self.shots + more)) - _accuracy(self._margins(self.shots))
 
-    def _margins(self, own: Float64, other: Float64 | None = None) -> Float64:
-        """Margins over their standard deviation; row a has own[a] shots, column b other[b], by default as now."""
-        own_length = np.sqrt(self.signal + self.scatter / own)
-        other = self.shots if other is None else other
-        other_length = np.sqrt(self.signal + self.scatter / other)
+    def _margins(self, own: Float64, level: bool = True) -> Float64:
+        """Margins over their standard deviation, row a with own[a] shots.
+
+        Column b has as many as it has now; with `level` at least as many as the row.
+        """
+        other = np.maximum(self.shots, own[:, None]) if level else np.broadcast_to(self.shots, self.deviation.shape)
+        own_length, other_length = (np.sqrt(self.signal + self.scatter / n) for n in (own[:, None], other))
         centre = _centre(self.signal, self.cross, own_length, other_length)
-        variance = _variance(self, own, other, own_length, other_length)
+        variance = _variance(self, own[:, None], other, own_length, other_length)
         margins: Float64 = (centre + self.deviation) / np.sqrt(variance + _LEAST)
         return margins
 
@@ -106,9 +108,12 @@ def curve_of(means: ArrayLike, shots: ArrayLike) -> Curve:
     cross = min(float(inner[off].mean()), 0.98 * signal)
     lengths = np.sqrt(np.maximum(squares, _LEAST))
     typical = np.sqrt(signal + scatter / n)
-    deviation = (signals / lengths)[:, None] - inner / lengths - _centre(signal, cross, typical, typical)
+    rows, columns = typical[:, None], np.broadcast_to(typical, inner.shape)
+    deviation = (signals / lengths)[:, None] - inner / lengths - _centre(signal, cross, rows, columns)
     plain = Curve(n, scatter, signal, cross, deviation)
-    noise = float((_variance(plain, n, n, typical, typical) / n[:, None])[off].mean())
+    noise = float(
+        (_variance(plain, n[:, None], np.broadcast_to(n, inner.shape), rows, columns) / n[:, None])[off].mean()
+    )
     spread = float(deviation[off].var())
     trust = max(LEAST_TRUST, 1 - noise / spread) if spread > _LEAST else 1.0
     return Curve(n, scatter, signal, cross, np.where(off, trust * deviation, 0.0))
@@ -132,15 +137,15 @@ def check_taught(means: ArrayLike, shots: ArrayLike) -> tuple[Float64, Float64]:
 
 
 def _centre(signal: float, cross: float, own_length: Float64, other_length: Float64) -> Float64:
-    """Typical margin of each row over each column, (n_classes, n_classes)."""
-    margins: Float64 = (signal / own_length)[:, None] - cross / other_length
+    """Typical margin of each row over each column, from lengths of means (n_classes, 1) and (n_classes, n_classes)."""
+    margins: Float64 = signal / own_length - cross / other_length
     return margins
 
 
 def _variance(curve: Curve, own: Float64, other: Float64, own_length: Float64, other_length: Float64) -> Float64:
     """Variance of the margins, (n_classes, n_classes): scatter along the gap of the means and along their noise."""
-    noise = (curve.scatter / own / own_length**2)[:, None] + curve.scatter / other / other_length**2
-    length = 2 - 2 * curve.cross / (own_length[:, None] * other_length)
+    noise = curve.scatter / own / own_length**2 + curve.scatter / other / other_length**2
+    length = 2 - 2 * curve.cross / (own_length * other_length)
     found: Float64 = curve.scatter * (np.maximum(length - noise, 0.0) / SIGNAL_DIRECTIONS + noise / NOISE_DIRECTIONS)
     return found
 

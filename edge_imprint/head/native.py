@@ -41,19 +41,12 @@ class NativeEngine:
 
     def quantize(self, rows: NDArray[np.float32]) -> Int16:
         """As in `Engine`."""
-        e16 = np.empty(rows.shape, np.int16)
-        if _native.quantize(np.ascontiguousarray(rows), self.arena.layout.dim, e16) >= 0:
-            fixed.quantize(rows)  # says what is wrong
-        return e16
+        return quantized(rows, self.arena.layout.dim)
 
     def learn(self, e16: Int16, places: Sequence[int], labels: Sequence[Label]) -> None:
         """As in `Engine`."""
-        opened, classes = [], self.arena.n_classes
-        for place, label in zip(places, labels, strict=True):
-            if place == classes:
-                opened.append(encode_label(label))
-                classes += 1
-        self._head.learn(e16, np.array(places, np.int64), b"".join(opened))
+        opened = opened_labels(places, labels, self.arena.n_classes)
+        self._head.learn(e16, np.array(places, np.int64), opened)
 
     def undo(self) -> None:
         """As in `Engine`."""
@@ -95,3 +88,21 @@ class NativeEngine:
     def loaded(self) -> None:
         """As in `Engine`."""
         self._head.loaded()
+
+
+def quantized(rows: NDArray[np.float32], dim: int) -> Int16:
+    """Rows (n, dim) as 16-bit embeddings; `ValueRangeError` where one is all zeros or not finite."""
+    e16 = np.empty(rows.shape, np.int16)
+    if _native.quantize(np.ascontiguousarray(rows), dim, e16) >= 0:
+        fixed.quantize(rows)  # says what is wrong
+    return e16
+
+
+def opened_labels(places: Sequence[int], labels: Sequence[Label], classes: int) -> bytes:
+    """Labels, as they are stored, of the classes that shots at these places open."""
+    opened = []
+    for place, label in zip(places, labels, strict=True):
+        if place == classes:
+            opened.append(encode_label(label))
+            classes += 1
+    return b"".join(opened)

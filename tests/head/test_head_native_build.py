@@ -18,6 +18,7 @@ def test_the_extension_is_made_of_the_present_sources():
         pytest.skip("the extension is that of an installed wheel, not of this checkout")
     sources = sorted(file for file in C.glob("*.c") if not file.name.startswith(NOT_FOR_PYTHON))
     digest = hashlib.sha256()
-    for path in [*sources, *sorted(C.glob("*.h")), ROOT / "edge_imprint" / "head" / "_nativemodule.c"]:
+    glue = [ROOT / "edge_imprint" / "head" / name for name in ("_nativemodule.c", "_nativeridge.c", "_native.h")]
+    for path in [*sources, *sorted(C.glob("*.h")), *glue]:
         digest.update(path.read_bytes())
     assert digest.hexdigest() == native.SOURCE_DIGEST, "the C library has changed since: pip install -e . again"

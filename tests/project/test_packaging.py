@@ -71,7 +71,7 @@ def expected_files(sources: Path) -> set[str]:
         for folder, installed in folders.items()
         for file in (sources / folder).rglob("*")
         if file.is_file()
-    } - {"edge_imprint/head/_nativemodule.c"}
+    } - {f"edge_imprint/head/{name}" for name in ("_nativemodule.c", "_nativeridge.c", "_native.h")}
 
 
 def test_wheel_holds_every_file_of_the_packages_and_nothing_else(built, sources):

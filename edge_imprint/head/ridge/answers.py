@@ -41,3 +41,10 @@ def class_scores(arena: Arena, second: Moment, queries: Int8) -> Int64:
 def foreground(best: NDArray[np.int64] | int, ground: NDArray[np.int64] | int) -> NDArray[np.int64] | int:
     """How much better than the background something scores: its score less three quarters of the background's."""
     return best - (3 * ground >> 2)
+
+
+def best_of(scores: Int64) -> tuple[Int64, Int64]:
+    """From scores, the background's first, the best class and its score before the background, both (m,)."""
+    best = scores[:, 1:].argmax(axis=1)
+    top = scores[np.arange(len(scores)), best + 1]
+    return best, np.asarray(foreground(top, scores[:, 0]))

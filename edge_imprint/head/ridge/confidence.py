@@ -2,7 +2,8 @@
 
 The scores of classes are logarithmic likelihoods up to a factor, the sharpness, which grows with the shots: on
 embeddings of five networks (docs/DESIGN.md) about 22 + 0.45 n. How far it is off on the data at hand is learnt from
-the shots: each is scored before it is learnt, and the mean confidence is drawn to the share of right answers.
+the shots: each is scored before it is learnt, and the mean confidence is drawn to the share of right answers. The
+first three of a class are left out: with so few a class is told worse than it will be.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from edge_imprint.head.ridge.state import SHARPNESS_MAX, Moment
 # log2(e) (22 + 0.45 n) times 2^8.
 _SHARP_Q8, _SHARP_PER_SHOT_Q8 = 8126, 166
 _MOST_SHOTS = 1 << 20
-_MOST_Q16 = 1 << 37
+_MOST_PLAIN_Q16, _MOST_Q16 = 1 << 32, 1 << 37
 _GONE = 40 << 16
 _ONE_Q24 = np.float32(2.0**24)
-_STEP, _STEP_AFTER = 16, 32
+_STEP, _STEP_AFTER = 32, 128
+LEAST_SHOTS = 3
 
 
 def half_to_the(bits_q16: int) -> int:
@@ -40,7 +42,7 @@ def sharpness(second: Moment) -> int:
     """Bits per unit of score, times 2^16."""
     shots = min(second.shots, _MOST_SHOTS)
     unit_q24 = int(np.rint(second.unit * _ONE_Q24))
-    plain = (_SHARP_Q8 + _SHARP_PER_SHOT_Q8 * shots) * unit_q24 >> 16
+    plain = min((_SHARP_Q8 + _SHARP_PER_SHOT_Q8 * shots) * unit_q24 >> 16, _MOST_PLAIN_Q16)
     learnt = int(second.state["sharpness"])
     # 2^learnt = 2^(whole + 1) 2^-(1 - fraction)
     whole, fraction = learnt >> 16, learnt & 0xFFFF

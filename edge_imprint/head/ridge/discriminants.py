@@ -32,7 +32,7 @@ def refresh(arena: Arena, second: Moment, shrinkage: int) -> None:
         return
     moment.factor(second.scatter, second.factor, FLOOR)
     proxies = _proxies(arena, shrinkage)
-    solved = np.ascontiguousarray(proxies.T)
+    solved = proxies.T.copy(order="C")
     moment.solve(second.factor, solved)
     weights = np.ascontiguousarray(solved.T)
     # Sums of whole numbers are the same in any order.

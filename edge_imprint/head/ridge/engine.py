@@ -39,7 +39,7 @@ class RidgeJudge:
         ground, *scores = answers.class_scores(arena, second, point.query[None])[0].tolist()
         taught = index != NO_CLASS
         others = scores[:index] + scores[index + 1 :] if taught else scores
-        if taught and others:
+        if taught and others and arena.shots[index] >= confidence.LEAST_SHOTS:
             said = confidence.confidence_q16(np.array(scores), confidence.sharpness(second))
             self._pending = scores[index] > max(others), said
         own = _q15(scores[index], ground) if taught else None
@@ -99,10 +99,7 @@ class NumpyRidgeEngine(NumpyEngine):
 
     def best(self, e16: fixed.Int64) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """As in `Engine`; the score is that before the background."""
-        scores = self._scores(e16)
-        best = scores[:, 1:].argmax(axis=1)
-        top = scores[np.arange(len(scores)), best + 1]
-        return best, np.asarray(answers.foreground(top, scores[:, 0]))
+        return answers.best_of(self._scores(e16))
 
     def cosines(self, e16: fixed.Int64) -> NDArray[np.float32]:
         """As in `Engine`: scores in [-1, 1]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from math import isqrt
 from typing import Any
 
@@ -26,12 +27,13 @@ STATE = np.dtype([("shots", "<u4"), ("sharpness", "<i4"), ("before", "<i4"), ("a
 ONE = 1 << 16
 PRIOR = ONE
 BASE_SHOTS = 30
-OPENING_WEIGHT = 3
+OPENING_WEIGHT = 4
 MOST_SHOTS = 0xFFFFFFFF
 SHARPNESS_MAX = 6 << 16
 FLOOR = np.float32(0.25)
 STATE_SECTION = struct.Struct("<Ii")
 _SHOT_MAX = 32767
+Factorise = Callable[[NDArray[np.int32], NDArray[np.float32], np.float32], None]
 
 
 class Moment:
@@ -39,12 +41,13 @@ class Moment:
 
     The scatter is sum of (x - m)(x - m)' n / (n + 1) over the shots x, m and n being the mean and the number of its
     class's shots so far (Welford 1962); a class's first shot counts with its distance from the mean of the other
-    classes, three times. Whole numbers in units of 2^-16, so that taking a shot back leaves nothing behind.
+    classes, four times. Whole numbers in units of 2^-16, so that taking a shot back leaves nothing behind.
     """
 
-    def __init__(self, layout: RidgeLayout, buffer: NDArray[np.uint8]) -> None:
-        """Look at `layout.moment_bytes` bytes."""
+    def __init__(self, layout: RidgeLayout, buffer: NDArray[np.uint8], factorise: Factorise = moment.factor) -> None:
+        """Look at `layout.moment_bytes` bytes; `factorise` is `moment.factor` or gives the same bits."""
         self.layout = layout
+        self._factorise = factorise
         dim, data, at = layout.dim, buffer.data, STATE_BYTES
         self.state = np.ndarray((), STATE, data)
         self.last: NDArray[np.int16] = np.ndarray((dim,), "<i2", data, at)
@@ -75,8 +78,7 @@ class Moment:
         self.state[()] = 0
         self.scatter[:] = 0
         if base is not None:
-            lower = base[np.tril_indices(self.layout.dim)]
-            self.scatter[:] = np.rint(lower * (BASE_SHOTS * ONE)).astype(np.int64).clip(-(1 << 29), 1 << 29)
+            self.scatter[:] = prior(base)
         self.scatter[moment.diagonal(self.layout.dim)] += PRIOR
         self.stale = True
 
@@ -159,13 +161,19 @@ class Moment:
         diagonal = self.scatter[places]
         possible = abs(sharpness) <= SHARPNESS_MAX and diagonal.min() > 0 and diagonal.max() <= moment.MOST
         if possible:
-            moment.factor(self.scatter, self.factor, FLOOR)
+            self._factorise(self.scatter, self.factor, FLOOR)
             possible = bool(self.factor[places].min() > np.sqrt(FLOOR))
         if not possible:
             raise SnapshotCorruptError("the snapshot's scatter is none that shots can have. Use a backup")
         self.state[()] = 0
         self.state["shots"], self.state["sharpness"] = shots, sharpness
         self.stale = True
+
+
+def prior(base: NDArray[np.float64]) -> NDArray[np.int32]:
+    """A base covariance (dim, dim) as a packed scatter of 30 shots."""
+    lower = base[np.tril_indices(len(base))]
+    return np.rint(lower * (BASE_SHOTS * ONE)).astype(np.int32)
 
 
 def mean_of(arena: Arena, index: int) -> Int64:

@@ -187,6 +187,8 @@ uint32_t eimp_open_class(eimp_head *head, const eimp_label *label, const eimp_po
 
 /* eimp_score.c: cosines. */
 void eimp_refresh(eimp_head *head);
+/* Kappa of a class of whose centres, in `centres`, there are k > 0: how many shots its mean weighs in each proxy. */
+int32_t eimp_weight_of_mean(const eimp_head *head, const eimp_slot *mean, int32_t k);
 /* Calls `visit(context, slot, class, score)` for every slot in order; a score is cosine * 2^28 * length of the query. */
 typedef void (*eimp_visit_fn)(void *context, uint32_t slot, uint32_t index, int64_t score);
 void eimp_visit_scores(eimp_head *head, eimp_visit_fn visit, void *context);
@@ -198,6 +200,9 @@ int eimp_is_sampled(uint32_t shots);
 /* A cosine times 2^15, or EIMP_NO_SCORE. */
 void eimp_observe(eimp_running *running, int32_t cosine_q15, uint32_t window);
 void eimp_pool(eimp_running *mine, const eimp_running *theirs, uint32_t window);
+
+/* eimp_merge.c: whether another head's classes can be added. */
+int eimp_merge_check(const eimp_head *head, const eimp_head *other);
 
 /* eimp_answer.c */
 void eimp_best_quantised(eimp_head *head, uint32_t *index, int32_t *cosine_q23);

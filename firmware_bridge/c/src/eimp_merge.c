@@ -33,7 +33,7 @@ static void merge_class(eimp_head *head, eimp_head *other, uint32_t source) {
     }
 }
 
-int eimp_merge(eimp_head *head, eimp_head *other) {
+int eimp_merge_check(const eimp_head *head, const eimp_head *other) {
     uint32_t wanted = eimp_n_classes(head);
     if (head == other) return EIMP_E_ARGUMENT;
     if (head->dim != other->dim) return EIMP_E_SHAPE;
@@ -41,8 +41,13 @@ int eimp_merge(eimp_head *head, eimp_head *other) {
     for (uint32_t source = 0; source < eimp_n_classes(other); source++)
         wanted += eimp_find(head, &eimp_record_at(other, source)->label) < 0;
     if (wanted > head->layout.max_classes) return EIMP_E_CAPACITY;
-    if (!head->backbone_length && eimp_set_backbone(head, other->backbone, other->backbone_length) != EIMP_OK)
-        return EIMP_E_CAPACITY;
+    return head->backbone_length || other->backbone_length <= head->backbone_room ? EIMP_OK : EIMP_E_CAPACITY;
+}
+
+int eimp_merge(eimp_head *head, eimp_head *other) {
+    const int status = eimp_merge_check(head, other);
+    if (status != EIMP_OK) return status;
+    if (!head->backbone_length) (void)eimp_set_backbone(head, other->backbone, other->backbone_length);
     head->can_undo = 0;
     for (uint32_t source = 0; source < eimp_n_classes(other); source++) merge_class(head, other, source);
     eimp_words *mine = eimp_words_of(head);

@@ -12,7 +12,7 @@
 
 /* Kappa of a class of k > 0 centres, which lie in `centres`: how many shots its mean weighs in each proxy, 1 to the
  * option `shrinkage` (empirical Bayes). */
-static int32_t weight_of_mean(const eimp_head *head, const eimp_slot *mean, int32_t k) {
+int32_t eimp_weight_of_mean(const eimp_head *head, const eimp_slot *mean, int32_t k) {
     uint32_t count = 0;   /* <= 255 * 2^16 < 2^24 */
     uint64_t lengths = 0; /* <= count * 2^21 */
     for (int32_t i = 0; i < k; i++) {
@@ -42,7 +42,7 @@ static void refresh_class(eimp_head *head, uint32_t index, eimp_slot *mean) {
     const int8_t *mean_row = eimp_row(head, index);
     const int32_t mean_norm2 = eimp_dot(mean_row, mean_row, head->dim);
     const int32_t found = (int32_t)eimp_gather(head, index);
-    const int32_t kappa = found ? weight_of_mean(head, mean, found) : 0;
+    const int32_t kappa = found ? eimp_weight_of_mean(head, mean, found) : 0;
     for (int32_t left = found; left >= 0; left--) {
         const uint32_t slot = left ? head->centres[left - 1] : index;
         eimp_slot *meta = eimp_meta(head, slot);

@@ -1,0 +1,25 @@
+/* A packed symmetric matrix of whole numbers: added to, taken from, factorised and solved with. Not for users.
+ *
+ * The lower triangle lies row after row, element (i, j), j <= i, at i (i + 1) / 2 + j, in units of 2^-16. */
+#ifndef EIMP_MOMENT_H
+#define EIMP_MOMENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Working memory of eimp_moment_factor. */
+size_t eimp_moment_scratch_bytes(void);
+
+/* Whether every diagonal element stays below 2^30 when a shot, `dim` numbers in units of 2^-13, is added. */
+int eimp_moment_has_room(const int32_t *scatter, const int16_t *shot, uint32_t dim);
+
+/* Add a shot's products (sign 1), or take them away (-1): exact inverses. */
+void eimp_moment_add(int32_t *scatter, const int16_t *shot, uint32_t dim, int32_t sign);
+
+/* Cholesky factor, packed in the same way; a pivot that is not at least `floor` becomes `floor`. */
+void eimp_moment_factor(const int32_t *scatter, float *factor, uint32_t dim, float floor, float *scratch);
+
+/* Solve for `count` right-hand sides, side by side: x has `dim` rows of `count`. In place. */
+void eimp_moment_solve(const float *factor, float *x, uint32_t dim, uint32_t count);
+
+#endif

@@ -1,0 +1,267 @@
+/* A head with a second moment: its memory, and the scatter as shots come and go. */
+#include "eimp_ridge.h"
+
+#include <string.h>
+
+#include "eimp_ridge_internal.h"
+
+/* How a budget is divided; `proxies` is that of the head inside. */
+typedef struct division {
+    eimp_config proxies;
+    uint32_t row_bytes, max_rows, moment_bytes;
+    size_t head_bytes, end;
+} division;
+
+static size_t rounded_up(size_t bytes) { return (bytes + 7u) & ~(size_t)7u; }
+
+static uint32_t packed_bytes(uint32_t dim) { return 2u * dim * (dim + 1u); }
+
+static uint32_t row_bytes(uint32_t dim) { return (dim + EIMP_RIDGE_META_BYTES + 3u) / 4u * 4u; }
+
+static uint32_t fixed_bytes(uint32_t dim) {
+    return 2u * packed_bytes(dim) + 4u * EIMP_RIDGE_AT_ONCE * dim + (2u * dim + 3u) / 4u * 4u + EIMP_RIDGE_STATE_BYTES +
+           row_bytes(dim);
+}
+
+static int divide(const eimp_config *config, division *d) {
+    eimp_layout most;
+    d->proxies = *config;
+    if (config->undo > EIMP_UNDO_AUTO) return EIMP_E_VALUE_RANGE;
+    int status = eimp_layout_for(config->dim, EIMP_MAX_BUDGET, EIMP_UNDO_YES, &most);
+    if (status != EIMP_OK) return status;
+    if (!config->budget || config->budget > EIMP_MAX_BUDGET) return EIMP_E_BUDGET;
+    const uint32_t fixed = fixed_bytes(config->dim), budget = config->budget / 4u * 4u, slot = most.slot_bytes;
+    uint8_t undo = config->undo;
+    if (undo == EIMP_UNDO_AUTO)
+        undo = config->budget >= fixed && most.journal_bytes <= (config->budget - fixed) / 4u ? EIMP_UNDO_YES
+                                                                                             : EIMP_UNDO_NO;
+    const uint32_t before = EIMP_HEADER_BYTES + (undo == EIMP_UNDO_YES ? most.journal_bytes : 0u);
+    d->row_bytes = row_bytes(config->dim);
+    if (budget < fixed + before) return EIMP_E_BUDGET;
+    const uint32_t free = budget - fixed - before, slots = free / (slot + d->row_bytes);
+    const uint32_t pool = eimp_least(free - slots * d->row_bytes, (slots + 1u) * slot - 4u);
+    if (pool < slot + EIMP_RECORD_BYTES) return EIMP_E_BUDGET;
+    d->proxies.budget = before + pool;
+    d->proxies.undo = undo;
+    d->max_rows = pool / slot;
+    d->moment_bytes = fixed + d->max_rows * d->row_bytes;
+    const size_t inside = eimp_arena_size(&d->proxies);
+    if (!inside) return EIMP_E_VALUE_RANGE;
+    d->head_bytes = rounded_up(sizeof(eimp_ridge));
+    d->end = d->head_bytes + rounded_up(inside) + rounded_up(d->moment_bytes) + eimp_moment_scratch_bytes();
+    return EIMP_OK;
+}
+
+size_t eimp_ridge_arena_size(const eimp_config *config) {
+    division d;
+    return divide(config, &d) == EIMP_OK ? d.end : 0;
+}
+
+int eimp_ridge_init(void *arena, size_t bytes, const eimp_config *config, const int32_t *base, eimp_ridge **ridge) {
+    division d;
+    if (!arena || !config || !ridge || (uintptr_t)arena % 8u) return EIMP_E_ARGUMENT;
+    int status = divide(config, &d);
+    if (status != EIMP_OK) return status;
+    if (bytes < d.end) return EIMP_E_CAPACITY;
+    eimp_ridge *made = arena;
+    const size_t inside = rounded_up(eimp_arena_size(&d.proxies));
+    const uint32_t dim = config->dim;
+    uint8_t *at = (uint8_t *)arena + d.head_bytes;
+    memset(made, 0, sizeof *made);
+    status = eimp_init(at, inside, &d.proxies, &made->head);
+    if (status != EIMP_OK) return status;
+    at += inside;
+    made->state = (eimp_ridge_state *)(void *)at;
+    made->last = (int16_t *)(void *)(made->state + 1);
+    at += EIMP_RIDGE_STATE_BYTES + (2u * dim + 3u) / 4u * 4u;
+    made->scatter = (int32_t *)(void *)at;
+    made->factor = (float *)(void *)(at + packed_bytes(dim));
+    made->sides = (float *)(void *)(at + 2u * packed_bytes(dim));
+    made->rows = at + 2u * packed_bytes(dim) + 4u * EIMP_RIDGE_AT_ONCE * dim;
+    made->scratch = (float *)(void *)((uint8_t *)made->state + rounded_up(d.moment_bytes));
+    made->base = base;
+    made->row_bytes = d.row_bytes;
+    made->max_rows = d.max_rows;
+    made->moment_bytes = d.moment_bytes;
+    eimp_ridge_clear(made);
+    *ridge = made;
+    return EIMP_OK;
+}
+
+eimp_head *eimp_ridge_head(eimp_ridge *ridge) { return ridge->head; }
+
+/* As much scatter in every direction as one unit of squared distance, and that of the base. */
+void eimp_ridge_clear(eimp_ridge *ridge) {
+    const uint32_t dim = ridge->head->dim;
+    memset(ridge->state, 0, sizeof *ridge->state);
+    if (ridge->base) memcpy(ridge->scatter, ridge->base, packed_bytes(dim));
+    else memset(ridge->scatter, 0, packed_bytes(dim));
+    for (uint32_t i = 0, at = 0; i < dim; at += ++i + 1u) ridge->scatter[at] += EIMP_RIDGE_ONE;
+    ridge->stale = 1;
+}
+
+static int32_t mean_at(const eimp_head *head, uint32_t index, uint32_t i) {
+    const int8_t *row = eimp_row(head, index);
+    const uint32_t shift = eimp_meta(head, index)->shift;
+    return (row[i] * 256 + row[head->dim + i] + (1 << shift >> 1)) >> shift;
+}
+
+int32_t eimp_ridge_centre(const eimp_head *head, int32_t index, uint32_t i) {
+    if (index >= 0) return mean_at(head, (uint32_t)index, i);
+    const int32_t classes = (int32_t)eimp_n_classes(head);
+    int32_t total = 0; /* below 2^16 * 2^14 */
+    for (int32_t c = 0; c < classes; c++) total += mean_at(head, (uint32_t)c, i);
+    return (int32_t)eimp_floor_div(2 * (int64_t)total + classes, 2 * (int64_t)classes);
+}
+
+/* Add the difference between a point and a centre, `weight` times 2^15 as long; the point's components are times
+ * 2^(14 + shift), rounded down. */
+static void add(eimp_ridge *ridge, const eimp_point *point, int32_t index, uint32_t weight) {
+    const eimp_head *head = ridge->head;
+    for (uint32_t i = 0; i < head->dim; i++) {
+        const int32_t value = (point->high[i] * 256 + point->low[i]) >> point->shift;
+        const int64_t apart = (eimp_wide(value - eimp_ridge_centre(head, index, i), (int32_t)weight) + (1 << 15)) >> 16;
+        ridge->last[i] = (int16_t)(apart > 32767 ? 32767 : apart < -32767 ? -32767 : apart);
+    }
+    /* A scatter that is full stays as it is: it has seen tens of thousands of shots. */
+    if (ridge->state->shots == UINT32_MAX || !eimp_moment_has_room(ridge->scatter, ridge->last, head->dim)) return;
+    eimp_moment_add(ridge->scatter, ridge->last, head->dim, 1);
+    ridge->state->shots++;
+    ridge->state->added = 1;
+}
+
+/* The shot at hand, whose class's mean does not know it yet. */
+static void absorb(eimp_ridge *ridge, int32_t index) {
+    const eimp_head *head = ridge->head;
+    const uint64_t classes = eimp_n_classes(head);
+    ridge->stale = 1;
+    if (index >= 0) {
+        const uint64_t count = eimp_capped(eimp_meta(head, (uint32_t)index)->count);
+        add(ridge, &head->shot, index, eimp_isqrt((count << 30) / (count + 1)));
+    } else if (classes) {
+        add(ridge, &head->shot, -1, eimp_isqrt((EIMP_RIDGE_OPENING * classes << 30) / (classes + 1)));
+    }
+}
+
+/* The first eight shots of a class, then eight for each doubling. */
+static int is_sampled(uint32_t shots) {
+    uint32_t every = 1;
+    while (shots / every >= 16) every *= 2;
+    return shots % every == 0;
+}
+
+static int32_t to_q15(int32_t score_q23, int32_t ground_q23) {
+    return (eimp_ridge_foreground(score_q23, ground_q23) + (1 << 7)) >> 8;
+}
+
+/* Mean confidence is drawn to the share of right answers, in steps that grow smaller. */
+static void observe(eimp_ridge *ridge, int right, int32_t best_q23) {
+    const int32_t said = (int32_t)eimp_ridge_confidence(ridge, best_q23);
+    const int32_t seen = (int32_t)eimp_words_of(ridge->head)->own.count + 128;
+    const int64_t step = eimp_floor_div((int64_t)((right ? 1 << 16 : 0) - said) * 32, seen);
+    int64_t sharpness = ridge->state->sharpness + step;
+    if (sharpness > 6 << 16) sharpness = 6 << 16;
+    ridge->state->sharpness = (int32_t)(sharpness < -(6 << 16) ? -(6 << 16) : sharpness);
+}
+
+int eimp_ridge_learn_quantised(eimp_ridge *ridge, int32_t index, const eimp_label *label, uint64_t length2) {
+    eimp_head *head = ridge->head;
+    const uint32_t classes = eimp_n_classes(head);
+    int32_t own = EIMP_NO_SCORE, other = EIMP_NO_SCORE;
+    if (index < 0 && classes >= head->layout.max_classes) return EIMP_E_CAPACITY;
+    const uint32_t shots = index < 0 ? 0 : eimp_record_at(head, (uint32_t)index)->shots;
+    eimp_shot(head, length2, &head->shot);
+    ridge->state->before = ridge->state->sharpness;
+    ridge->state->added = 0;
+    if (classes && is_sampled(shots)) {
+        eimp_ridge_refresh(ridge);
+        const int32_t ground = eimp_ridge_class_scores(ridge);
+        int32_t best = INT32_MIN;
+        for (uint32_t c = 0; c < classes; c++)
+            if ((int32_t)c != index && head->mean_dots[c] > best) best = head->mean_dots[c];
+        if (index >= 0) own = to_q15(head->mean_dots[index], ground);
+        if (best != INT32_MIN) {
+            other = to_q15(best, ground);
+            if (shots >= 3) observe(ridge, head->mean_dots[index] > best, best > head->mean_dots[index] ? best : head->mean_dots[index]);
+        }
+    }
+    absorb(ridge, index);
+    eimp_learn_shot(head, index, label, own, other);
+    return EIMP_OK;
+}
+
+int eimp_ridge_learn(eimp_ridge *ridge, const eimp_label *label, const int16_t *embedding) {
+    uint64_t length2 = 0;
+    int status = eimp_label_check(label);
+    if (status == EIMP_OK) status = eimp_quantise(ridge->head, embedding, &length2);
+    if (status != EIMP_OK) return status;
+    return eimp_ridge_learn_quantised(ridge, eimp_find(ridge->head, label), label, length2);
+}
+
+int eimp_ridge_undo(eimp_ridge *ridge) {
+    const int status = eimp_undo(ridge->head);
+    if (status != EIMP_OK) return status;
+    if (ridge->state->added) {
+        eimp_moment_add(ridge->scatter, ridge->last, ridge->head->dim, -1);
+        ridge->state->shots--;
+    }
+    ridge->state->sharpness = ridge->state->before;
+    ridge->state->added = 0;
+    ridge->stale = 1;
+    return EIMP_OK;
+}
+
+void eimp_ridge_forgot(eimp_ridge *ridge) {
+    ridge->stale = 1;
+    if (!eimp_n_classes(ridge->head)) eimp_ridge_clear(ridge);
+}
+
+int eimp_ridge_forget(eimp_ridge *ridge, const eimp_label *label) {
+    const int status = eimp_forget(ridge->head, label);
+    if (status == EIMP_OK) eimp_ridge_forgot(ridge);
+    return status;
+}
+
+/* Another head's scatter, less the prior, which both have. */
+static void add_scatter(eimp_ridge *ridge, const eimp_ridge *other) {
+    const uint32_t dim = ridge->head->dim, size = packed_bytes(dim) / 4u;
+    uint32_t halvings = 0;
+    for (uint32_t i = 0, at = 0; i < dim; at += ++i + 1u) {
+        /* Neither is above 2^30. */
+        int32_t total = ridge->scatter[at] + (other->scatter[at] - EIMP_RIDGE_ONE);
+        uint32_t needed = 0;
+        for (; total >= 1 << 30; needed++) total = (total >> 1) + EIMP_RIDGE_ONE / 2;
+        if (needed > halvings) halvings = needed;
+    }
+    for (uint32_t i = 0, at = 0; at < size; i++)
+        for (uint32_t j = 0; j <= i; j++, at++) {
+            int64_t total = (int64_t)ridge->scatter[at] + other->scatter[at] - (i == j ? EIMP_RIDGE_ONE : 0);
+            for (uint32_t h = 0; h < halvings; h++) total = (total >> 1) + (i == j ? EIMP_RIDGE_ONE / 2 : 0);
+            ridge->scatter[at] = (int32_t)total;
+        }
+    const uint32_t room = UINT32_MAX - ridge->state->shots;
+    ridge->state->shots += eimp_least(room, other->state->shots);
+}
+
+/* How far two heads' means of a class lie apart is scatter within it, as of at most four shots. */
+static void pool(eimp_ridge *ridge, const eimp_head *other, uint32_t source) {
+    const eimp_head *head = ridge->head;
+    const int32_t index = eimp_find(head, &eimp_record_at(other, source)->label);
+    eimp_point point;
+    if (index < 0) return;
+    eimp_point_of(other, source, &point);
+    const uint64_t own = eimp_capped(eimp_meta(head, (uint32_t)index)->count), count = eimp_capped(point.weight);
+    const uint64_t weight = (own * count << 30) / (own + count), most = (uint64_t)EIMP_RIDGE_OPENING << 30;
+    add(ridge, &point, index, eimp_isqrt(weight < most ? weight : most));
+}
+
+int eimp_ridge_merge(eimp_ridge *ridge, eimp_ridge *other) {
+    const int status = eimp_merge_check(ridge->head, other->head);
+    if (status != EIMP_OK) return status;
+    for (uint32_t source = 0; source < eimp_n_classes(other->head); source++) pool(ridge, other->head, source);
+    (void)eimp_merge(ridge->head, other->head);
+    add_scatter(ridge, other);
+    ridge->state->added = 0;
+    ridge->stale = 1;
+    return EIMP_OK;
+}

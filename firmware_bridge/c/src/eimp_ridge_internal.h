@@ -1,0 +1,74 @@
+/* What the files of the second-moment head share. Not for users. */
+#ifndef EIMP_RIDGE_INTERNAL_H
+#define EIMP_RIDGE_INTERNAL_H
+
+#include "eimp_internal.h"
+#include "eimp_moment.h"
+#include "eimp_ridge.h"
+
+#define EIMP_RIDGE_STATE_BYTES 32u
+#define EIMP_RIDGE_AT_ONCE 16u
+#define EIMP_RIDGE_META_BYTES 8u
+#define EIMP_RIDGE_ONE (1 << 16)
+#define EIMP_RIDGE_FLOOR 0.25f
+#define EIMP_RIDGE_OPENING 4u
+
+/* The first bytes of the second moment. */
+typedef struct eimp_ridge_state {
+    uint32_t shots;    /* that the scatter is made of */
+    int32_t sharpness; /* binary logarithm, times 2^16, of what the shots said about it */
+    int32_t before;    /* that before the last shot */
+    uint32_t added;    /* whether the last shot is in the scatter */
+    uint32_t spare[4];
+} eimp_ridge_state;
+
+typedef char eimp_ridge_state_has_32_bytes[sizeof(eimp_ridge_state) == EIMP_RIDGE_STATE_BYTES ? 1 : -1];
+
+/* The numbers of a discriminant, behind its row. */
+typedef struct eimp_ridge_meta {
+    int32_t slope, offset; /* times 2^28 */
+} eimp_ridge_meta;
+
+/* The second moment's bytes: state | last shot | scatter | factor | right-hand sides | discriminants, the background's
+ * first. */
+struct eimp_ridge {
+    eimp_head *head;
+    eimp_ridge_state *state;
+    int16_t *last;
+    int32_t *scatter;
+    float *factor;
+    float *sides;   /* dim rows of 16 */
+    uint8_t *rows;
+    float *scratch; /* working memory of eimp_moment_factor */
+    const int32_t *base;
+    uint32_t row_bytes;
+    uint32_t max_rows;
+    uint32_t moment_bytes;
+    float unit; /* the largest discriminant that there can be */
+    uint8_t stale;
+};
+
+static inline int8_t *eimp_ridge_row(const eimp_ridge *ridge, uint32_t place) {
+    return (int8_t *)ridge->rows + (size_t)place * ridge->row_bytes;
+}
+static inline eimp_ridge_meta *eimp_ridge_meta_of(const eimp_ridge *ridge, uint32_t place) {
+    return (eimp_ridge_meta *)(void *)(eimp_ridge_row(ridge, place) + ridge->row_bytes - EIMP_RIDGE_META_BYTES);
+}
+
+/* eimp_ridge.c */
+void eimp_ridge_clear(eimp_ridge *ridge);
+void eimp_ridge_forgot(eimp_ridge *ridge);
+int32_t eimp_ridge_centre(const eimp_head *head, int32_t index, uint32_t i); /* of a class, or of all, times 2^14 */
+int eimp_ridge_learn_quantised(eimp_ridge *ridge, int32_t index, const eimp_label *label, uint64_t length2);
+
+/* eimp_ridge_solve.c */
+void eimp_ridge_refresh(eimp_ridge *ridge);
+
+/* eimp_ridge_answer.c: scores of the query in the head's working memory, into `mean_dots`; returns the background's. */
+int32_t eimp_ridge_class_scores(eimp_ridge *ridge);
+uint32_t eimp_ridge_best(const eimp_head *head);
+/* Probability, times 2^16, that the best of the scores in `mean_dots` is right. */
+uint32_t eimp_ridge_confidence(const eimp_ridge *ridge, int32_t best_q23);
+int32_t eimp_ridge_foreground(int32_t score_q23, int32_t ground_q23);
+
+#endif
