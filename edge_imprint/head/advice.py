@@ -92,7 +92,7 @@ def advise(classes: Sequence[ClassSummary], odd: Iterable[OddShot] = ()) -> list
 
     Raises:
         ShapeError: means or centres of different lengths.
-        ValueRangeError: NaN or infinity, or a class without shots.
+        ValueRangeError: NaN or infinity, a mean longer than 1, or a class without shots.
 
     Example:
         >>> mug = ClassSummary("mug", 3, np.array([0.9, 0.1], np.float32), 64)

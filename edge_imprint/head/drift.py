@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_imprint.errors import NotTaughtError, ShapeError, ValueRangeError
+from edge_imprint.head.learning_curve import check_taught
 
 Level = Literal["none", "some", "strong"]
 Kind = Literal["shift", "spread", "new things"]
@@ -35,9 +36,10 @@ CLASS_SCORE_OFFSET = 0.06
 FEW_SHOTS_SCORE_OFFSET = 0.4
 EVERYDAY_SCORE_OFFSET = 0.01
 SOME, STRONG = 1e-3, 1e-6
-CONCENTRATED = 0.25
-NEW_DROP = 0.5
-GROSS_DROP = 2.5
+# A shift dilutes scores; new things lose more: this share of what a class's score owes to being that class. Where less
+# than GROSS_SHARE of the usual score is left, not even what all classes have in common is there: another backbone.
+NEW_SHARE = 0.4
+GROSS_SHARE = 0.4
 FEW_WELL = 0.1
 _USUAL_SCORE_STD = 0.15
 _LEAST_SCORE_STD = 0.02
@@ -166,22 +168,27 @@ class DriftMonitor:
         Raises:
             NotTaughtError: no class.
             ShapeError: `means` and `shots` do not fit each other or `dim`.
-            ValueRangeError: NaN or infinity, or a class without shots.
+            ValueRangeError: NaN or infinity, a mean longer than 1, or a class without shots.
         """
-        centres, counts = _check_taught(means, shots, self.dim)
+        centres, counts = check_taught(means, shots)
+        if not len(centres):
+            raise NotTaughtError("drift compares with what was taught; there is no class. Call partial_fit first")
+        if centres.shape[1] != self.dim:
+            raise ShapeError(f"means must be (n_classes, {self.dim}); got {centres.shape}. Use the head that answered")
         n = 1.0 / self._squares if self._seen else 0.0
         if self._seen < LEAST_PICTURES:
             text = f"{self._seen} live pictures are too few to compare; show at least {LEAST_PICTURES}."
             return Drift("none", None, 0.0, 1.0, n, text)
         scatter = _scatter(centres, counts)
         crowd = float((self._places.astype(np.float64) ** 2).sum())
-        ratio = self._shift_ratio(centres, counts, scatter, crowd)
+        ratio, moved = self._shift(centres, counts, scatter, crowd)
         p_shift = _chi2_tail(ratio)
-        fall, error, std = self._score_fall(centres, counts, scatter, crowd)
-        gross = fall > GROSS_DROP * std
+        usual, error = self._usual_score(centres, counts, scatter, crowd)
+        fall = usual - self._score
         if p_shift < SOME:
-            # One new thing also moves all pictures in one direction, but few classes answer it, and none well.
-            new = crowd > CONCENTRATED and fall > NEW_DROP * std and not gross
+            diluted = usual * (1.0 - sqrt(max(1.0 - moved, 0.0)))
+            lost = fall - diluted > NEW_SHARE * _own_part(centres, counts, scatter)
+            new = lost and self._score > GROSS_SHARE * usual
             return _new_things(ratio, p_shift, n) if new else _shift(ratio, p_shift, n)
         z = fall / error
         p_score = erfc(abs(z) / sqrt(2))
@@ -191,10 +198,10 @@ class DriftMonitor:
         text = f"The last {n:.0f} pictures look like those that were taught."
         return Drift("none", None, ratio, min(1.0, 2 * min(p_shift, p_score)), n, text)
 
-    def _shift_ratio(
+    def _shift(
         self, centres: NDArray[np.float64], counts: NDArray[np.float64], scatter: float, crowd: float
-    ) -> float:
-        """Squared length of the live mean outside the span of the class means, over what it is without drift."""
+    ) -> tuple[float, float]:
+        """Squared length of the live mean outside the span of class means, over and less what it is without drift."""
         mean = self._mean.astype(np.float64)
         if 2 * len(centres) <= self.dim:
             # Directions of rounding noise are none: a mean that is another's multiple adds nothing to the span.
@@ -207,12 +214,13 @@ class DriftMonitor:
         weights = _weights(self._places, len(centres))
         unsure = float((weights**2 / counts).sum())
         expected = OUTSIDE * scatter * (self._squares + unsure + CLASS_OFFSET * crowd + EVERYDAY_OFFSET)
-        return float(outside @ outside) / expected
+        length = float(outside @ outside)
+        return length / expected, max(length - expected, 0.0)
 
-    def _score_fall(
+    def _usual_score(
         self, centres: NDArray[np.float64], counts: NDArray[np.float64], scatter: float, crowd: float
-    ) -> tuple[float, float, float]:
-        """By how much the mean score fell, the standard error of that, and the standard deviation of one score."""
+    ) -> tuple[float, float]:
+        """The usual mean score of what is shown now, and its standard error."""
         count = self._usual_count
         std = sqrt(self._usual_m2 / (count - 1))
         signal = np.maximum((centres * centres).sum(axis=1) - scatter / counts, 0.0)
@@ -225,7 +233,7 @@ class DriftMonitor:
         crowd += float((self._usual_places.astype(np.float64) ** 2).sum())
         unsure = float((_weights(self._places, len(centres)) ** 2 / counts).sum()) * FEW_SHOTS_SCORE_OFFSET
         variance = self._squares + 1.0 / count + unsure + CLASS_SCORE_OFFSET * crowd + EVERYDAY_SCORE_OFFSET
-        return usual - self._score, std * sqrt(variance), std
+        return usual, std * sqrt(variance)
 
 
 def _level(p: float) -> Level:
@@ -252,7 +260,8 @@ def _spread(z: float, p: float, n: float) -> Drift:
 def _shift(ratio: float, p: float, n: float) -> Drift:
     text = (
         f"The last {n:.0f} pictures differ from the taught ones in the same way, {ratio:.1f} times as much as usual: "
-        "camera, light or backbone changed. Undo the change, or teach each class a few shots of today."
+        "camera, light or backbone changed, or one thing that was never taught fills them. Undo the change, teach the "
+        "thing, or teach each class a few shots of today."
     )
     return Drift(_level(p), "shift", ratio, p, n, text)
 
@@ -265,25 +274,21 @@ def _weights(places: NDArray[np.float32], n_classes: int) -> NDArray[np.float64]
     return weights
 
 
-def _check_taught(means: ArrayLike, shots: ArrayLike, dim: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    centres, counts = np.asarray(means, dtype=np.float64), np.asarray(shots, dtype=np.float64)
-    if centres.ndim != 2 or centres.shape[1] != dim or counts.shape != centres.shape[:1]:
-        raise ShapeError(
-            f"means must be (n_classes, {dim}) and shots (n_classes,); got {centres.shape} and {counts.shape}. "
-            "Pass one mean and one count for each class"
-        )
-    if not len(centres):
-        raise NotTaughtError("drift compares with what was taught; there is no class. Call partial_fit first")
-    if not np.isfinite(centres).all() or not (counts >= 1).all() or not np.isfinite(counts).all():
-        raise ValueRangeError("means must be finite and shots at least 1; got others. Pass the head's own means")
-    return centres, counts
-
-
 def _scatter(centres: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
     """Trace of the covariance within classes: 1 - |m|^2 with n / (n - 1), pooled, with a prior of four shots."""
     inside = np.maximum(1.0 - (centres * centres).sum(axis=1), 0.0)
     total = float((inside * counts).sum()) + _PRIOR_SHOTS * _PRIOR_SCATTER
     return max(total / (float((counts - 1).sum()) + _PRIOR_SHOTS), 1e-6)
+
+
+def _own_part(centres: NDArray[np.float64], counts: NDArray[np.float64], scatter: float) -> float:
+    """How much higher a picture scores with its class than with the average one, from the means."""
+    inner = centres @ centres.T
+    squares = inner.diagonal()
+    signal = max(float(np.average(squares - scatter / counts, weights=counts)), 1e-6)
+    off = len(centres) * (len(centres) - 1)
+    cross = float(inner.sum() - squares.sum()) / off if off else 0.7 * signal
+    return max(signal - cross, 0.05 * signal) / sqrt(signal + scatter / float(counts.mean()))
 
 
 def _chi2_tail(ratio: float) -> float:

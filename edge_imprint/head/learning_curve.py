@@ -25,7 +25,10 @@ GAP_SHARE = 0.163
 PRIOR_SHOTS = 4.0
 MARGIN_CORRELATION = 0.5
 LEAST_TRUST = 0.2
+# Means that were rounded may be a little longer than 1.
+MEAN_LENGTH_MAX = 1.01
 _LEAST_SIGNAL = 0.02
+_LEAST_SQUARE = 0.01
 _LEAST = 1e-12
 _NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
 _NODE_WEIGHTS = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
@@ -66,7 +69,8 @@ class Curve:
         Classes with fewer shots are taken to keep level: what a class wins only because the others are behind is no
         gain of the head.
         """
-        return _accuracy(self._margins(self.shots + more)) - _accuracy(self._margins(self.shots))
+        more_right = _accuracy(self._margins(self.shots + more)) - _accuracy(self._margins(self.shots))
+        return np.maximum(more_right, 0.0)
 
     def _margins(self, own: Float64, level: bool = True) -> Float64:
         """Margins over their standard deviation, row a with own[a] shots.
@@ -91,7 +95,7 @@ def curve_of(means: ArrayLike, shots: ArrayLike) -> Curve:
     Raises:
         NotTaughtError: fewer than two classes.
         ShapeError: shapes that do not fit.
-        ValueRangeError: NaN or infinity, or a class without shots.
+        ValueRangeError: NaN or infinity, a mean longer than 1, or a class without shots.
     """
     centres, n = check_taught(means, shots)
     if len(centres) < 2:
@@ -106,7 +110,7 @@ def curve_of(means: ArrayLike, shots: ArrayLike) -> Curve:
     signals = squares - scatter / n
     signal = max(float(np.average(signals, weights=n)), _LEAST_SIGNAL)
     cross = min(float(inner[off].mean()), 0.98 * signal)
-    lengths = np.sqrt(np.maximum(squares, _LEAST))
+    lengths = np.sqrt(np.maximum(squares, _LEAST_SQUARE))
     typical = np.sqrt(signal + scatter / n)
     rows, columns = typical[:, None], np.broadcast_to(typical, inner.shape)
     deviation = (signals / lengths)[:, None] - inner / lengths - _centre(signal, cross, rows, columns)
@@ -133,6 +137,13 @@ def check_taught(means: ArrayLike, shots: ArrayLike) -> tuple[Float64, Float64]:
         )
     if not np.isfinite(centres).all() or not np.isfinite(n).all() or not (n >= 1).all():
         raise ValueRangeError("means must be finite and shots at least 1; got others. Pass the head's own means")
+    longest = float(np.abs(centres).max()) if centres.size else 0.0
+    if longest <= MEAN_LENGTH_MAX and len(centres):
+        longest = float(np.sqrt((centres * centres).sum(axis=1).max()))
+    if longest > MEAN_LENGTH_MAX:
+        raise ValueRangeError(
+            f"a mean of unit shots is at most 1 long; got {longest:.3g}. Normalise shots, then average"
+        )
     return centres, n
 
 

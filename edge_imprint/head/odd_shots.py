@@ -116,15 +116,19 @@ class OddShots:
     def _z(self, label: Label, margin: float) -> float:
         return (margin - self._usual(label)) / self._std()
 
-    def _sure(self, event: OddShot) -> float:
+    def _odds(self, event: OddShot) -> float:
+        """Logarithm of the odds that the label is wrong."""
         apart = max(_APART, 2 * self._usual(event.label) / self._std())
-        odds = log(_WRONG_SHARE / (1 - _WRONG_SHARE)) - apart * self._z(event.label, event.margin) - apart * apart / 2
-        return 1 / (1 + exp(-min(max(odds, -50.0), 50.0)))
+        prior = log(_WRONG_SHARE / (1 - _WRONG_SHARE))
+        return prior - apart * self._z(event.label, event.margin) - apart * apart / 2
+
+    def _sure(self, event: OddShot) -> float:
+        return 1 / (1 + exp(-min(max(self._odds(event), -50.0), 50.0)))
 
     def _keep(self, event: OddShot) -> None:
         self._events.append(event)
         if len(self._events) > CAPACITY:
-            self._events.remove(min(self._events, key=lambda kept: (self._sure(kept), -kept.number)))
+            self._events.remove(min(self._events, key=lambda kept: (self._odds(kept), -kept.number)))
 
     def _learn(self, label: Label, margin: float, z: float) -> None:
         """Move what is usual; a margin that is far off counts as one 2.5 standard deviations off."""
