@@ -84,7 +84,7 @@ class Advice:
 def advise(classes: Sequence[ClassSummary], odd: Iterable[OddShot] = ()) -> list[Advice]:
     """All advice on a head, the most important first.
 
-    Costs dim n_classes^2 multiplications and 80 n_classes^2 exponentials; changes nothing.
+    Costs 2 dim n_classes^2 multiplications; 1,000 classes of 1,280 dimensions take a second or two. Changes nothing.
 
     Args:
         classes: what the head knows, in its own order.

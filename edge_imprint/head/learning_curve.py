@@ -168,12 +168,28 @@ def _normal(z: Float64) -> Float64:
 
 
 def _accuracy(margins: Float64) -> Float64:
-    """Probability that all margins of a row are positive, (n_classes,): equally correlated normal variables."""
-    shared, alone = np.sqrt(MARGIN_CORRELATION), np.sqrt(1 - MARGIN_CORRELATION)
-    right = np.ones((len(margins), len(_NODES)))
-    for other in range(len(margins)):
-        chance = _normal((margins[:, other, None] + shared * _NODES) / alone)
-        chance[other] = 1.0
-        right *= chance
-    found: Float64 = right @ _NODE_WEIGHTS
+    """Probability that all margins of a row are positive, (n_classes,): equally correlated normal variables.
+
+    A table holds the logarithm of the chance of one margin for each value of what all share; margins between two of its
+    rows count as a part of each.
+    """
+    size, count = len(_MARGINS), len(margins)
+    at = (np.clip(margins, _MARGINS[0], _MARGINS[-1] - _STEP / 2) - _MARGINS[0]) / _STEP
+    np.fill_diagonal(at, 0.0)
+    whole = at.astype(np.int64)
+    part = at - whole
+    parts = np.stack([1 - part, part])
+    # A class is not its own rival.
+    parts[:, np.arange(count), np.arange(count)] = 0.0
+    place = whole + size * np.arange(count)[:, None]
+    places = np.stack([place, place + 1])
+    rivals = np.bincount(places.ravel(), parts.ravel(), size * count).reshape(count, size)
+    found: Float64 = np.exp(rivals @ _LOG_CHANCES) @ _NODE_WEIGHTS
     return found
+
+
+_STEP = 0.05
+_MARGINS = np.arange(-160, 161) * _STEP
+_LOG_CHANCES = np.log(
+    _normal((_MARGINS[:, None] + np.sqrt(MARGIN_CORRELATION) * _NODES) / np.sqrt(1 - MARGIN_CORRELATION))
+)
