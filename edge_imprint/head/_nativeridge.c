@@ -231,7 +231,7 @@ PyObject *edge_imprint_factor(PyObject *module, PyObject *const *args, Py_ssize_
         PyBuffer_Release(&scatter);
         return NULL;
     }
-    float *scratch = malloc(eimp_moment_scratch_bytes());
+    float *scratch = malloc(EIMP_MOMENT_SCRATCH_BYTES);
     if (scratch) eimp_moment_factor(scatter.buf, out.buf, (uint32_t)dim, (float)floor, scratch);
     free(scratch);
     PyBuffer_Release(&out);

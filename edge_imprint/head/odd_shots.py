@@ -22,7 +22,8 @@ _WRONG_SHARE = 0.05
 _CLASS_PRIOR = 8.0
 _WINDOW = 256
 _FAR = 2.5
-_LEAST_STD = 0.01
+_LEAST_STD_SHARE = 0.05
+_LEAST_STD = 1e-9
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class OddShots:
         return (count * mean + _CLASS_PRIOR * self._mean) / (count + _CLASS_PRIOR)
 
     def _std(self) -> float:
-        return max(sqrt(max(self._variance, 0.0)), _LEAST_STD)
+        return max(sqrt(max(self._variance, 0.0)), _LEAST_STD_SHARE * abs(self._mean), _LEAST_STD)
 
     def _z(self, label: Label, margin: float) -> float:
         return (margin - self._usual(label)) / self._std()

@@ -11,6 +11,7 @@ from edge_imprint.head import _native, moment
 from edge_imprint.head.arena import Arena
 from edge_imprint.head.engine import Engine
 from edge_imprint.head.labels import Label
+from edge_imprint.head.layouts import AnyLayout
 from edge_imprint.head.native import Int16, opened_labels, quantized
 from edge_imprint.head.options import Options
 from edge_imprint.head.ridge import answers
@@ -26,7 +27,7 @@ class NativeRidgeEngine:
 
     def __init__(self, layout: RidgeLayout, options: Options, base: NDArray[np.float64] | None) -> None:
         """Make an empty head; `base` is the covariance of other pictures' unit embeddings, or None."""
-        self.layout = layout
+        self.layout: AnyLayout = layout
         start = None if base is None else prior(base)
         self._head = _native.Ridge(
             layout.dim, layout.budget, int(bool(layout.undo)), options.max_centres + 1, options.shrinkage, start

@@ -1,13 +1,14 @@
-/* The packed matrix of the second-moment head. */
+/* The packed matrix of the second-moment head, with the widest registers that the processor has. */
 #include "eimp_moment.h"
 
-#include <math.h>
+#include "eimp_moment_blocks.h"
 
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
+#if defined(EIMP_RUNTIME_KERNELS) && defined(__x86_64__) && defined(__GNUC__)
+#define FOR(isa) __attribute__((target(isa), flatten))
+#define WIDER 1
+#else
+#define WIDER 0
 #endif
-
-size_t eimp_moment_scratch_bytes(void) { return 4096; }
 
 int eimp_moment_has_room(const int32_t *scatter, const int16_t *shot, uint32_t dim) {
     for (uint32_t i = 0, at = 0; i < dim; at += ++i + 1u)
@@ -15,49 +16,56 @@ int eimp_moment_has_room(const int32_t *scatter, const int16_t *shot, uint32_t d
     return 1;
 }
 
+static inline void add_row(int32_t *row, const int16_t *shot, uint32_t i, int32_t sign) {
+    const int32_t own = shot[i];
+    for (uint32_t j = 0; j <= i; j++) row[j] += sign * ((own * shot[j] + 512) >> 10);
+}
+
+static inline void add_rows(int32_t *scatter, const int16_t *shot, uint32_t dim, int32_t sign) {
+    for (uint32_t i = 0; i < dim; scatter += ++i) add_row(scatter, shot, i, sign);
+}
+
+#if WIDER
+FOR("avx2")
+static void factor_avx2(float *factor, uint32_t dim, float floor, float *strip) {
+    eimp_factor_blocks(factor, dim, floor, strip);
+}
+FOR("avx2")
+static void solve_avx2(const float *factor, float *x, uint32_t dim) { eimp_solve_blocks(factor, x, dim); }
+FOR("avx2")
+static void add_avx2(int32_t *scatter, const int16_t *shot, uint32_t dim, int32_t sign) {
+    add_rows(scatter, shot, dim, sign);
+}
+#endif
+
 void eimp_moment_add(int32_t *scatter, const int16_t *shot, uint32_t dim, int32_t sign) {
-    for (uint32_t i = 0; i < dim; i++) {
-        const int32_t own = shot[i];
-        for (uint32_t j = 0; j <= i; j++) scatter[j] += sign * ((own * shot[j] + 512) >> 10);
-        scatter += i + 1;
+#if WIDER
+    if (__builtin_cpu_supports("avx2")) {
+        add_avx2(scatter, shot, dim, sign);
+        return;
     }
+#endif
+    add_rows(scatter, shot, dim, sign);
 }
 
 void eimp_moment_factor(const int32_t *scatter, float *factor, uint32_t dim, float floor, float *scratch) {
-    (void)scratch;
-    for (uint32_t i = 0; i < dim; i++) {
-        float *row = factor + (size_t)i * (i + 1) / 2;
-        const int32_t *from = scatter + (size_t)i * (i + 1) / 2;
-        for (uint32_t j = 0; j <= i; j++) {
-            const float *other = factor + (size_t)j * (j + 1) / 2;
-            float a = (float)from[j] * (1.0f / 65536.0f);
-            for (uint32_t k = 0; k < j; k++) {
-                const float product = row[k] * other[k];
-                a -= product;
-            }
-            if (j < i) row[j] = a / other[j];
-            else row[i] = sqrtf(a >= floor ? a : floor);
-        }
+    const size_t size = (size_t)dim * (dim + 1) / 2;
+    for (size_t i = 0; i < size; i++) factor[i] = (float)scatter[i] * (1.0f / 65536.0f);
+#if WIDER
+    if (__builtin_cpu_supports("avx2")) {
+        factor_avx2(factor, dim, floor, scratch);
+        return;
     }
+#endif
+    eimp_factor_blocks(factor, dim, floor, scratch);
 }
 
-void eimp_moment_solve(const float *factor, float *x, uint32_t dim, uint32_t count) {
-    for (uint32_t i = 0; i < dim; i++) {
-        const float *row = factor + (size_t)i * (i + 1) / 2;
-        for (uint32_t k = 0; k < i; k++)
-            for (uint32_t r = 0; r < count; r++) {
-                const float product = row[k] * x[k * count + r];
-                x[i * count + r] -= product;
-            }
-        for (uint32_t r = 0; r < count; r++) x[i * count + r] /= row[i];
+void eimp_moment_solve(const float *factor, float *x, uint32_t dim) {
+#if WIDER
+    if (__builtin_cpu_supports("avx2")) {
+        solve_avx2(factor, x, dim);
+        return;
     }
-    for (uint32_t k = dim; k--;) {
-        const float *row = factor + (size_t)k * (k + 1) / 2;
-        for (uint32_t r = 0; r < count; r++) x[k * count + r] /= row[k];
-        for (uint32_t i = 0; i < k; i++)
-            for (uint32_t r = 0; r < count; r++) {
-                const float product = row[i] * x[k * count + r];
-                x[i * count + r] -= product;
-            }
-    }
+#endif
+    eimp_solve_blocks(factor, x, dim);
 }

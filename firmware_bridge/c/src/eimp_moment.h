@@ -7,8 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Right-hand sides that are solved at once. */
+#define EIMP_MOMENT_SIDES 16u
 /* Working memory of eimp_moment_factor. */
-size_t eimp_moment_scratch_bytes(void);
+#define EIMP_MOMENT_SCRATCH_BYTES 2048u
 
 /* Whether every diagonal element stays below 2^30 when a shot, `dim` numbers in units of 2^-13, is added. */
 int eimp_moment_has_room(const int32_t *scatter, const int16_t *shot, uint32_t dim);
@@ -19,7 +21,7 @@ void eimp_moment_add(int32_t *scatter, const int16_t *shot, uint32_t dim, int32_
 /* Cholesky factor, packed in the same way; a pivot that is not at least `floor` becomes `floor`. */
 void eimp_moment_factor(const int32_t *scatter, float *factor, uint32_t dim, float floor, float *scratch);
 
-/* Solve for `count` right-hand sides, side by side: x has `dim` rows of `count`. In place. */
-void eimp_moment_solve(const float *factor, float *x, uint32_t dim, uint32_t count);
+/* Solve for 16 right-hand sides, side by side: x has `dim` rows of 16. In place. */
+void eimp_moment_solve(const float *factor, float *x, uint32_t dim);
 
 #endif

@@ -48,7 +48,7 @@ static int divide(const eimp_config *config, division *d) {
     const size_t inside = eimp_arena_size(&d->proxies);
     if (!inside) return EIMP_E_VALUE_RANGE;
     d->head_bytes = rounded_up(sizeof(eimp_ridge));
-    d->end = d->head_bytes + rounded_up(inside) + rounded_up(d->moment_bytes) + eimp_moment_scratch_bytes();
+    d->end = d->head_bytes + rounded_up(inside) + rounded_up(d->moment_bytes) + EIMP_MOMENT_SCRATCH_BYTES;
     return EIMP_OK;
 }
 

@@ -7,7 +7,7 @@
 #include "eimp_ridge.h"
 
 #define EIMP_RIDGE_STATE_BYTES 32u
-#define EIMP_RIDGE_AT_ONCE 16u
+#define EIMP_RIDGE_AT_ONCE EIMP_MOMENT_SIDES
 #define EIMP_RIDGE_META_BYTES 8u
 #define EIMP_RIDGE_ONE (1 << 16)
 #define EIMP_RIDGE_FLOOR 0.25f

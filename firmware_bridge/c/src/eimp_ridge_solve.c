@@ -93,7 +93,7 @@ void eimp_ridge_refresh(eimp_ridge *ridge) {
             for (uint32_t i = 0; i < dim; i++)
                 ridge->sides[i * EIMP_RIDGE_AT_ONCE + column] = column < count ? component(head, &p, i) : 0.0f;
         }
-        eimp_moment_solve(ridge->factor, ridge->sides, dim, EIMP_RIDGE_AT_ONCE);
+        eimp_moment_solve(ridge->factor, ridge->sides, dim);
         for (uint32_t column = 0; column < count; column++) {
             const float reach = keep(ridge, first + column, column);
             if (reach > unit) unit = reach;
