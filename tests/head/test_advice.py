@@ -295,6 +295,18 @@ def test_any_scores_in_any_order_give_a_short_log_of_probabilities(shots):
     assert [odd.sure for odd in found] == sorted((odd.sure for odd in found), reverse=True)
 
 
+def test_the_unit_of_the_scores_does_not_matter():
+    logs = OddShots(), OddShots()
+    rng = np.random.default_rng(0)
+    for number in range(100):
+        own, other = 0.6 + 0.2 * rng.normal(), 0.5 + 0.2 * rng.normal()
+        for log, unit in zip(logs, (1.0, 2.0**-12), strict=True):
+            log.observe(number, number % 3, 5, unit * own, unit * other, 4)
+    first, second = ([(odd.number, odd.sure) for odd in log.found(0.0)] for log in logs)
+    assert len(first) == CAPACITY
+    assert first == second
+
+
 def test_scores_that_are_no_numbers_change_nothing():
     log = OddShots()
     with pytest.raises(ValueRangeError, match="scores must be finite"):
