@@ -44,16 +44,18 @@ static inline void eimp_store(float *to, const eimp_lanes *lanes) {
     memcpy(to, &lanes->low, sizeof lanes->low);
     memcpy(to + EIMP_WIDTH, &lanes->high, sizeof lanes->high);
 }
-/* a = a - l b, the product rounded before it is taken away. Pointers: how vectors are passed depends on the compiler. */
-static inline void eimp_take(eimp_lanes *a, float l, const eimp_lanes *b) {
-    const eimp_vector low = b->low * l, high = b->high * l;
-    a->low = a->low - low;
-    a->high = a->high - high;
-}
+/* a = a - l b, the product rounded before it is taken away. No function: how those are given vectors depends on the
+ * compiler, which says so at length. */
+#define EIMP_TAKE(a, l, b)                                            \
+    do {                                                              \
+        const eimp_vector low_ = (b).low * (l), high_ = (b).high * (l); \
+        (a).low = (a).low - low_;                                     \
+        (a).high = (a).high - high_;                                  \
+    } while (0)
 /* The same with what lies in memory. */
 static inline void eimp_take_from(eimp_lanes *a, float l, const float *from) {
     const eimp_lanes b = eimp_load(from);
-    eimp_take(a, l, &b);
+    EIMP_TAKE(*a, l, b);
 }
 static inline void eimp_divide(eimp_lanes *a, float by) {
     a->low = a->low / by;
@@ -117,10 +119,10 @@ static inline void eimp_update_tile(float *factor, uint32_t first, uint32_t colu
     eimp_lanes a2 = eimp_load(r2 + column), a3 = eimp_load(r3 + column);
     for (uint32_t k = p; k < end; k++) {
         const eimp_lanes by = eimp_load(strip + (k - p) * EIMP_LANES);
-        eimp_take(&a0, r0[k], &by);
-        eimp_take(&a1, r1[k], &by);
-        eimp_take(&a2, r2[k], &by);
-        eimp_take(&a3, r3[k], &by);
+        EIMP_TAKE(a0, r0[k], by);
+        EIMP_TAKE(a1, r1[k], by);
+        EIMP_TAKE(a2, r2[k], by);
+        EIMP_TAKE(a3, r3[k], by);
     }
     eimp_store(r0 + column, &a0);
     eimp_store(r1 + column, &a1);
@@ -173,20 +175,20 @@ static inline void eimp_solve_some(const float *factor, float *x, uint32_t dim) 
         eimp_lanes a2 = eimp_load(own + 2 * EIMP_SIDES), a3 = eimp_load(own + 3 * EIMP_SIDES);
         for (uint32_t k = 0; k < i; k++) {
             const eimp_lanes by = eimp_load(x + k * EIMP_SIDES);
-            eimp_take(&a0, r0[k], &by);
-            eimp_take(&a1, r1[k], &by);
-            eimp_take(&a2, r2[k], &by);
-            eimp_take(&a3, r3[k], &by);
+            EIMP_TAKE(a0, r0[k], by);
+            EIMP_TAKE(a1, r1[k], by);
+            EIMP_TAKE(a2, r2[k], by);
+            EIMP_TAKE(a3, r3[k], by);
         }
         eimp_divide(&a0, r0[i]);
-        eimp_take(&a1, r1[i], &a0);
+        EIMP_TAKE(a1, r1[i], a0);
         eimp_divide(&a1, r1[i + 1]);
-        eimp_take(&a2, r2[i], &a0);
-        eimp_take(&a2, r2[i + 1], &a1);
+        EIMP_TAKE(a2, r2[i], a0);
+        EIMP_TAKE(a2, r2[i + 1], a1);
         eimp_divide(&a2, r2[i + 2]);
-        eimp_take(&a3, r3[i], &a0);
-        eimp_take(&a3, r3[i + 1], &a1);
-        eimp_take(&a3, r3[i + 2], &a2);
+        EIMP_TAKE(a3, r3[i], a0);
+        EIMP_TAKE(a3, r3[i + 1], a1);
+        EIMP_TAKE(a3, r3[i + 2], a2);
         eimp_divide(&a3, r3[i + 3]);
         eimp_store(own, &a0);
         eimp_store(own + EIMP_SIDES, &a1);
@@ -209,14 +211,14 @@ static inline void eimp_solve_some(const float *factor, float *x, uint32_t dim) 
         eimp_lanes a0 = eimp_load(own), a1 = eimp_load(own + EIMP_SIDES);
         eimp_lanes a2 = eimp_load(own + 2 * EIMP_SIDES), a3 = eimp_load(own + 3 * EIMP_SIDES);
         eimp_divide(&a3, r3[first + 3]);
-        eimp_take(&a2, r3[first + 2], &a3);
+        EIMP_TAKE(a2, r3[first + 2], a3);
         eimp_divide(&a2, r2[first + 2]);
-        eimp_take(&a1, r3[first + 1], &a3);
-        eimp_take(&a1, r2[first + 1], &a2);
+        EIMP_TAKE(a1, r3[first + 1], a3);
+        EIMP_TAKE(a1, r2[first + 1], a2);
         eimp_divide(&a1, r1[first + 1]);
-        eimp_take(&a0, r3[first], &a3);
-        eimp_take(&a0, r2[first], &a2);
-        eimp_take(&a0, r1[first], &a1);
+        EIMP_TAKE(a0, r3[first], a3);
+        EIMP_TAKE(a0, r2[first], a2);
+        EIMP_TAKE(a0, r1[first], a1);
         eimp_divide(&a0, r0[first]);
         eimp_store(own, &a0);
         eimp_store(own + EIMP_SIDES, &a1);
@@ -225,10 +227,10 @@ static inline void eimp_solve_some(const float *factor, float *x, uint32_t dim) 
         for (uint32_t k = 0; k < first; k++) {
             float *to = x + k * EIMP_SIDES;
             eimp_lanes a = eimp_load(to);
-            eimp_take(&a, r3[k], &a3);
-            eimp_take(&a, r2[k], &a2);
-            eimp_take(&a, r1[k], &a1);
-            eimp_take(&a, r0[k], &a0);
+            EIMP_TAKE(a, r3[k], a3);
+            EIMP_TAKE(a, r2[k], a2);
+            EIMP_TAKE(a, r1[k], a1);
+            EIMP_TAKE(a, r0[k], a0);
             eimp_store(to, &a);
         }
     }
@@ -239,7 +241,7 @@ static inline void eimp_solve_some(const float *factor, float *x, uint32_t dim) 
         eimp_store(x + left * EIMP_SIDES, &own);
         for (uint32_t k = 0; k < left; k++) {
             eimp_lanes a = eimp_load(x + k * EIMP_SIDES);
-            eimp_take(&a, row[k], &own);
+            EIMP_TAKE(a, row[k], own);
             eimp_store(x + k * EIMP_SIDES, &a);
         }
     }
