@@ -178,7 +178,7 @@ def _shots(classes: Sequence[ClassSummary], curve: Curve) -> list[Advice]:
             continue
         text = (
             f"{summary.label!r} has {_count(summary.shots)}: {MORE} more are expected to raise its share of right "
-            f"answers by about {100 * more:.0f} points, from about {100 * share:.0f} %. Show them from other sides."
+            f"answers by about {100 * more:.0f} points. Show them from other sides."
         )
         numbers = {"shots": float(summary.shots), "accuracy": share, "gain": more}
         found.append(Advice("more shots", (summary.label,), min(more, 1.0), numbers, text))
