@@ -178,7 +178,7 @@ def _shots(classes: Sequence[ClassSummary], curve: Curve) -> list[Advice]:
             continue
         text = (
             f"{summary.label!r} has {_count(summary.shots)}: {MORE} more are expected to raise its share of right "
-            f"answers by about {100 * more:.0f} points. Show them from other sides."
+            f"answers by about {_points(more)}. Show them from other sides."
         )
         numbers = {"shots": float(summary.shots), "accuracy": share, "gain": more}
         found.append(Advice("more shots", (summary.label,), min(more, 1.0), numbers, text))
@@ -186,7 +186,7 @@ def _shots(classes: Sequence[ClassSummary], curve: Curve) -> list[Advice]:
         most = max(more for more in gain if more < LEAST_GAIN)
         text = (
             f"{_names(enough)} {'has' if len(enough) == 1 else 'have'} enough shots: {MORE} more would add at most "
-            f"about {max(100 * most, 0):.0f} points. Show something else."
+            f"about {_points(most)}. Show something else."
         )
         found.append(Advice("enough shots", tuple(enough), 0.0, {"gain": most}, text))
     return found
@@ -251,6 +251,11 @@ def _odd(classes: Sequence[ClassSummary], odd: Iterable[OddShot]) -> list[Advice
         at_stake = event.sure / shots[event.label]
         found.append(Advice("odd shot", (event.label, event.looks_like), at_stake, numbers, text))
     return found
+
+
+def _points(share: float) -> str:
+    points = round(100 * share)
+    return "1 point" if points == 1 else f"{points} points"
 
 
 def _count(shots: int) -> str:
