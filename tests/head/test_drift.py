@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from edge_imprint.errors import NotTaughtError, ShapeError, ValueRangeError
-from edge_imprint.head.drift import BUCKETS, LEAST_PICTURES, Drift, DriftMonitor
+from edge_imprint.head.drift import BUCKETS, LEAST_PICTURES, DriftMonitor
+from edge_imprint.head.drift_report import Drift
 
 DIM, CLASSES, TAUGHT, SCATTER = 64, 6, 20, 0.35
 
@@ -75,6 +76,21 @@ def test_a_common_shift_is_seen_within_two_windows(window):
         assert "camera, light or backbone changed" in moved[-1].sentence
 
 
+def test_a_shift_is_seen_with_two_shots_of_each_class_because_the_first_pictures_tell_what_is_usual():
+    seen = early = 0
+    for seed in range(8):
+        world = World(seed)
+        world.means = np.array([world.shots(np.full(2, k)).mean(axis=0) for k in range(CLASSES)])
+        world.counts = np.full(CLASSES, 2)
+        shift = world.direction(0.25)
+        after, monitor = world.shots(world.labels(128), shift), DriftMonitor(DIM)
+        assert {drift.level for drift in watch(world, monitor, world.shots(world.labels(128)))} == {"none"}
+        seen += watch(world, monitor, after)[-1].kind == "shift"
+        early += watch(world, DriftMonitor(DIM), after)[-1].kind == "shift"
+    assert seen >= 7
+    assert early < seen
+
+
 def test_a_shift_that_is_gone_is_forgotten():
     world, monitor = World(1), DriftMonitor(DIM)
     watch(world, monitor, world.shots(world.labels(128)))
@@ -132,7 +148,7 @@ def test_the_same_pictures_give_the_same_report_whatever_their_length():
 
 @pytest.mark.parametrize("dim", [1, 256, 1280])
 def test_memory_is_what_the_docstring_says(dim):
-    assert 4 * dim <= DriftMonitor(dim, 4096).nbytes <= 4 * dim + 600
+    assert 8 * dim <= DriftMonitor(dim, 4096).nbytes <= 8 * dim + 600
 
 
 @pytest.mark.parametrize(
