@@ -73,7 +73,7 @@ class HeadMethod:
                 "proxies": sum(head.proxies_per_class().values()),
                 "seconds": time.perf_counter() - start,
             }
-            if has_confidence():
+            if has_confidence() and head.method == "ridge":
                 found |= {
                     "confidence": head.confidence(embeddings.test),  # type: ignore[attr-defined]
                     "right": answer == embeddings.test_labels,
@@ -126,11 +126,9 @@ def has_confidence() -> bool:
     return hasattr(ImprintHead, "confidence")
 
 
-def known_score(head: ImprintHead, embeddings: NDArray[np.float32]) -> NDArray[Any]:
-    """How well the head says it knows each picture (n,): its confidence, or else its largest cosine."""
-    if has_confidence():
-        return np.asarray(head.confidence(embeddings))  # type: ignore[attr-defined]
-    return np.asarray(head.decision_function(embeddings).max(axis=1))
+def known_score(head: ImprintHead, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How well the head says it knows each picture (n,): what its thresholds are drawn on."""
+    return head.known_score(embeddings)
 
 
 def mean_cosine(seen: Draw, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:

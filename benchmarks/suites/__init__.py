@@ -26,6 +26,7 @@ SUITES = (
     "learning",
     "unknown",
     "latency",
+    "solve",
     "memory",
     "imports",
     "kmeans_fit",

@@ -273,6 +273,14 @@ class ImprintHead:
         """
         return self._engine.confidences(self._quantized(X))
 
+    def known_score(self, X: ArrayLike) -> NDArray[np.float32]:
+        """What `thresholds` are drawn on: (n,) float32, higher for things that were taught.
+
+        The best proxy's cosine; with a second moment the best class's score less three quarters of that of the mean of
+        all classes.
+        """
+        return (self._engine.best(self._quantized(X))[1] / ONE_Q23).astype(np.float32)
+
     def _limits(self) -> tuple[int, int] | None:
         if self._limits_stale:
             self._limits_q23 = self._engine.thresholds_q23(self._false_accept_ppm)
