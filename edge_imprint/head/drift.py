@@ -28,7 +28,7 @@ LEAST_PICTURES = 16
 OUTSIDE = 0.7
 CLASS_OFFSET = 0.07
 EVERYDAY_OFFSET = 0.03
-SAME_DAY_OFFSET = 0.015
+SAME_DAY_OFFSET = 0.025
 # Wrong answers hide half of how much the shown classes changed.
 CHANGED_CLASSES = 2.0
 DIRECTIONS = 20.0
