@@ -27,6 +27,7 @@ SUITES = (
     "unknown",
     "latency",
     "solve",
+    "factor",
     "memory",
     "imports",
     "kmeans_fit",
