@@ -1,8 +1,9 @@
 """The paper on a device: streaming, int8, in one arena of fixed size."""
 
-from edge_imprint.head.budget import Plan, parse_budget, plan
+from edge_imprint.head.budget import parse_budget
 from edge_imprint.head.head import ImprintHead
 from edge_imprint.head.labels import Label
+from edge_imprint.head.planning import Plan, plan
 from edge_imprint.head.verdicts import Thresholds
 
 __all__ = ["ImprintHead", "Label", "Plan", "Thresholds", "parse_budget", "plan"]
