@@ -19,6 +19,10 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", 
 
 State = Annotated[Path, typer.Option("--state", metavar="FILE", help="The state file: what was learnt so far.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Method = Annotated[
+    str,
+    typer.Option("--method", metavar="M", help="auto, proxies or ridge; auto takes ridge where the budget affords it."),
+]
 Images = Annotated[
     list[Path],
     typer.Argument(metavar="IMAGE...", show_default=False, help="Pictures, or folders of pictures."),

@@ -3,7 +3,7 @@
 from edge_imprint.head.budget import parse_budget
 from edge_imprint.head.head import ImprintHead
 from edge_imprint.head.labels import Label
-from edge_imprint.head.planning import Plan, plan
+from edge_imprint.head.planning import Comparison, Plan, compare, plan
 from edge_imprint.head.verdicts import Thresholds
 
-__all__ = ["ImprintHead", "Label", "Plan", "Thresholds", "parse_budget", "plan"]
+__all__ = ["Comparison", "ImprintHead", "Label", "Plan", "Thresholds", "compare", "parse_budget", "plan"]
