@@ -11,17 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from edge_imprint import snapshot
 from edge_imprint.errors import CapacityError, NotTaughtError, ShapeError, UnknownLabelError
 from edge_imprint.head import codec, fixed, merging
+from edge_imprint.head.answering import Answers
 from edge_imprint.head.budget import parse_budget
 from edge_imprint.head.engine import make_engine
 from edge_imprint.head.labels import Label, check_label, check_labels, label_array
 from edge_imprint.head.layouts import layout_for
 from edge_imprint.head.options import check_options, false_accept_ppm
 from edge_imprint.head.ridge.base import BaseMoments, base_covariance
-from edge_imprint.head.scoring import ONE_Q23
-from edge_imprint.head.verdicts import Thresholds, verdicts_of
 
 
-class ImprintHead:
+class ImprintHead(Answers):
     """A classifier that is taught with single shots, in one pass, within a fixed byte budget.
 
     Each class holds its mean and, where its shots are scattered, up to `max_proxies - 1` centres of a streaming
@@ -226,80 +225,6 @@ class ImprintHead:
         self.backbone = self.backbone or other.backbone
         self._limits_stale = True
         return self
-
-    def _check_taught(self) -> None:
-        if not self._labels:
-            raise NotTaughtError("the head must know at least one class; it knows none. Call partial_fit first")
-
-    def _quantized(self, X: ArrayLike) -> Any:
-        self._check_taught()
-        return self._engine.quantize(fixed.check_embeddings(X, self.dim))
-
-    def predict(self, X: ArrayLike, reject: bool = False) -> NDArray[Any]:
-        """The best class of each embedding.
-
-        Args:
-            X: (n, dim) embeddings.
-            reject: give "unknown" wherever the verdict is not "known"; the answer is then an object array.
-
-        Returns:
-            (n,) labels.
-
-        Raises:
-            NotTaughtError: no class was taught yet.
-            ShapeError, ValueRangeError: as in `partial_fit`.
-        """
-        best, cosines = self._engine.best(self._quantized(X))
-        labels = [self._labels[i] for i in best.tolist()]
-        if not reject:
-            return label_array(labels)
-        answers = np.empty(len(labels), dtype=object)
-        answers[:] = labels
-        answers[verdicts_of(cosines, self._limits()) != "known"] = "unknown"
-        return answers
-
-    def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Cosine of each embedding with each class's best proxy: (n, n_classes) float32 in [-1, 1]."""
-        return self._engine.cosines(self._quantized(X))
-
-    def confidence(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Probability that `predict` is right about each embedding of a taught class: (n,) float32 in [0, 1].
-
-        It is calibrated on the shots, each of which is scored before it is learnt. It says nothing about things never
-        shown: ask `verdicts`.
-
-        Raises:
-            UsageError: the head has method "proxies".
-        """
-        return self._engine.confidences(self._quantized(X))
-
-    def known_score(self, X: ArrayLike) -> NDArray[np.float32]:
-        """What `thresholds` are drawn on: (n,) float32, higher for things that were taught.
-
-        The best proxy's cosine; with a second moment the best class's score less three quarters of that of the mean of
-        all classes.
-        """
-        return (self._engine.best(self._quantized(X))[1] / ONE_Q23).astype(np.float32)
-
-    def _limits(self) -> tuple[int, int] | None:
-        if self._limits_stale:
-            self._limits_q23 = self._engine.thresholds_q23(self._false_accept_ppm)
-            self._limits_stale = False
-        return self._limits_q23
-
-    def thresholds(self) -> Thresholds | None:
-        """Cosines from which a prediction is known and below which unknown; None before two classes are taught."""
-        limits = self._limits()
-        return Thresholds(*(limit / ONE_Q23 for limit in limits)) if limits else None
-
-    def verdicts(self, X: ArrayLike) -> NDArray[np.str_]:
-        """What to make of each prediction: (n,) of "known", "uncertain" or "unknown".
-
-        A picture of something never shown is "known" with the probability `false_accept_rate`. Below the middle between
-        the scores of never-shown and of taught things it is "unknown". With a single class there is nothing to compare
-        with, and everything is "uncertain".
-        """
-        return verdicts_of(self._engine.best(self._quantized(X))[1], self._limits())
 
     def memory(self) -> dict[str, int]:
         """Bytes by purpose; they add up to `budget`."""

@@ -1,8 +1,9 @@
 """From means, centres and scatter to int8 discriminants: the only floating point of the head, in a fixed order.
 
-With A the scatter, a proxy p answers a unit embedding x with d(x) = (A^-1 p) . x - p . A^-1 p / 2, its logarithmic
-likelihood up to what all proxies share. Proxies are the class means and the centres, shrunk towards their mean as in
-`scoring`, five times as far: what a cluster has of its own must be worth more than the noise that it adds.
+With A the scatter and g the mean of the class means, a proxy p answers a unit embedding x with
+d(x) = w . (x - g) - w . (p - g) / 4, w = A^-1 (p - g). Equal covariances ask for twice that last term; half serves
+better, as the means are uncertain themselves. Proxies are the class means and the centres, shrunk towards their mean as
+in `scoring`, five times as far: what a cluster has of its own must be worth more than the noise that it adds.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from edge_imprint.head.ridge.state import FLOOR, Moment, background
 Float32 = NDArray[np.float32]
 
 _CENTRE_CAUTION = 5
-_HALF_Q24 = np.float32(2.0**-25)
 _ONE_Q24 = np.float32(2.0**24)
 _ONE_Q28 = np.float32(2.0**28)
 
@@ -32,12 +32,16 @@ def refresh(arena: Arena, second: Moment, shrinkage: int) -> None:
         return
     moment.factor(second.scatter, second.factor, FLOOR)
     proxies = _proxies(arena, shrinkage)
+    points = np.empty_like(proxies)
+    points[0] = proxies[0] * np.float32(0.5)
+    proxies[1:] -= proxies[0]
+    points[1:] = proxies[0] + proxies[1:] * np.float32(0.25)
     solved = proxies.T.copy(order="C")
     moment.solve(second.factor, solved)
     weights = np.ascontiguousarray(solved.T)
-    # Sums of whole numbers are the same in any order.
-    lengths = np.rint(proxies * weights * _ONE_Q24).astype(np.int64).sum(axis=1)
-    offsets = lengths.astype(np.float32) * -_HALF_Q24
+    # Where a discriminant is 0. Sums of whole numbers are the same in any order.
+    lengths = np.rint(points * weights * _ONE_Q24).astype(np.int64).sum(axis=1)
+    offsets = lengths.astype(np.float32) * -np.float32(2.0**-24)
     rows, scales = moment.quantise(weights)
     norm2 = np.einsum("ij,ij->i", rows.astype(np.int32), rows.astype(np.int32))
     # One scale for all, so that no answer can exceed 1.

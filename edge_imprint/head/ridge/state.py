@@ -27,7 +27,7 @@ STATE = np.dtype([("shots", "<u4"), ("sharpness", "<i4"), ("before", "<i4"), ("a
 ONE = 1 << 16
 PRIOR = ONE
 BASE_SHOTS = 30
-OPENING_WEIGHT = 4
+MERGED_WEIGHT = 4
 MOST_SHOTS = 0xFFFFFFFF
 SHARPNESS_MAX = 6 << 16
 FLOOR = np.float32(0.25)
@@ -41,7 +41,7 @@ class Moment:
 
     The scatter is sum of (x - m)(x - m)' n / (n + 1) over the shots x, m and n being the mean and the number of its
     class's shots so far (Welford 1962); a class's first shot counts with its distance from the mean of the other
-    classes, four times. Whole numbers in units of 2^-16, so that taking a shot back leaves nothing behind.
+    classes. Whole numbers in units of 2^-16, so that taking a shot back leaves nothing behind.
     """
 
     def __init__(self, layout: RidgeLayout, buffer: NDArray[np.uint8], factorise: Factorise = moment.factor) -> None:
@@ -99,7 +99,7 @@ class Moment:
             weight = isqrt((count << 30) // (count + 1))
             centre = mean_of(arena, index)
         elif arena.n_classes:
-            weight = isqrt((OPENING_WEIGHT * arena.n_classes << 30) // (arena.n_classes + 1))
+            weight = isqrt((arena.n_classes << 30) // (arena.n_classes + 1))
             centre = background(arena)
         else:
             return
@@ -110,7 +110,7 @@ class Moment:
         self.stale = True
         own = min(int(arena.count[index]), COUNT_CAP)
         count = min(count, COUNT_CAP)
-        weight = isqrt(min((own * count << 30) // (own + count), OPENING_WEIGHT << 30))
+        weight = isqrt(min((own * count << 30) // (own + count), MERGED_WEIGHT << 30))
         self._add(((values - mean_of(arena, index)) * weight + (1 << 15)) >> 16)
 
     def _add(self, shot: Int64) -> None:

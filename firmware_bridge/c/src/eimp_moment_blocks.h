@@ -110,36 +110,59 @@ static inline void eimp_solve_strip(float *factor, uint32_t first, uint32_t rows
     }
 }
 
-/* Take a panel's products from 4 rows and the columns from `column`, whose own rows are the strip. */
-static inline void eimp_update_tile(float *factor, uint32_t first, uint32_t column, uint32_t p, uint32_t end,
-                                    const float *strip) {
-    float *r0 = eimp_packed_row(factor, first), *r1 = eimp_packed_row(factor, first + 1);
-    float *r2 = eimp_packed_row(factor, first + 2), *r3 = eimp_packed_row(factor, first + 3);
-    eimp_lanes a0 = eimp_load(r0 + column), a1 = eimp_load(r1 + column);
-    eimp_lanes a2 = eimp_load(r2 + column), a3 = eimp_load(r3 + column);
-    for (uint32_t k = p; k < end; k++) {
-        const eimp_lanes by = eimp_load(strip + (k - p) * EIMP_LANES);
-        EIMP_TAKE(a0, r0[k], by);
-        EIMP_TAKE(a1, r1[k], by);
-        EIMP_TAKE(a2, r2[k], by);
-        EIMP_TAKE(a3, r3[k], by);
+/* Take a panel's products from 4 rows of as many columns as there are lanes; `l` are the rows' own parts of the panel. */
+static inline void eimp_update_tile(float *const c[4], const float *const l[4], uint32_t depth, const float *strip) {
+    const float *l0 = l[0], *l1 = l[1], *l2 = l[2], *l3 = l[3];
+    eimp_lanes a0 = eimp_load(c[0]), a1 = eimp_load(c[1]), a2 = eimp_load(c[2]), a3 = eimp_load(c[3]);
+    for (uint32_t k = 0; k < depth; k++) {
+        const eimp_lanes by = eimp_load(strip + k * EIMP_LANES);
+        EIMP_TAKE(a0, l0[k], by);
+        EIMP_TAKE(a1, l1[k], by);
+        EIMP_TAKE(a2, l2[k], by);
+        EIMP_TAKE(a3, l3[k], by);
     }
-    eimp_store(r0 + column, &a0);
-    eimp_store(r1 + column, &a1);
-    eimp_store(r2 + column, &a2);
-    eimp_store(r3 + column, &a3);
+    eimp_store(c[0], &a0);
+    eimp_store(c[1], &a1);
+    eimp_store(c[2], &a2);
+    eimp_store(c[3], &a3);
 }
 
-/* The same for one row and as many columns as there are. */
-static inline void eimp_update_row(float *factor, uint32_t i, uint32_t column, uint32_t columns, uint32_t p,
-                                   uint32_t end, const float *strip) {
-    float *row = eimp_packed_row(factor, i);
-    for (uint32_t k = p; k < end; k++) {
-        const float *by = strip + (k - p) * EIMP_LANES, l = row[k];
-        for (uint32_t c = 0; c < columns; c++) {
-            const float product = l * by[c];
-            row[column + c] -= product;
+/* The same for up to 4 rows that end inside the columns, or of which there are fewer: on a copy. */
+static inline void eimp_update_edge(float *factor, uint32_t first, uint32_t rows, uint32_t column, uint32_t p,
+                                    uint32_t depth, const float *strip) {
+    float copy[4][EIMP_LANES];
+    float *c[4];
+    const float *l[4];
+    for (uint32_t r = 0; r < 4; r++) {
+        const uint32_t i = first + (r < rows ? r : 0), there = eimp_fewer(EIMP_LANES, i - column + 1);
+        const float *row = eimp_packed_const(factor, i);
+        for (uint32_t j = 0; j < EIMP_LANES; j++) copy[r][j] = j < there ? row[column + j] : 0.0f;
+        c[r] = copy[r];
+        l[r] = row + p;
+    }
+    eimp_update_tile(c, l, depth, strip);
+    for (uint32_t r = 0; r < rows; r++) {
+        const uint32_t there = eimp_fewer(EIMP_LANES, first + r - column + 1);
+        memcpy(eimp_packed_row(factor, first + r) + column, copy[r], there * sizeof(float));
+    }
+}
+
+/* The same for all rows from `first`, the strip's own ones. */
+static inline void eimp_update_columns(float *factor, uint32_t first, uint32_t dim, uint32_t p, uint32_t end,
+                                       const float *strip) {
+    for (uint32_t i = first; i < dim; i += 4) {
+        if (i < first + EIMP_LANES - 1 || i + 4 > dim) {
+            eimp_update_edge(factor, i, eimp_fewer(4, dim - i), first, p, end - p, strip);
+            continue;
         }
+        float *c[4];
+        const float *l[4];
+        for (uint32_t r = 0; r < 4; r++) {
+            float *row = eimp_packed_row(factor, i + r);
+            c[r] = row + first;
+            l[r] = row + p;
+        }
+        eimp_update_tile(c, l, end - p, strip);
     }
 }
 
@@ -154,12 +177,8 @@ static inline void eimp_factor_blocks(float *factor, uint32_t dim, float floor, 
             eimp_solve_strip(factor, first, rows, p, end, strip);
         }
         for (uint32_t column = end; column < dim; column += EIMP_LANES) {
-            const uint32_t columns = eimp_fewer(EIMP_LANES, dim - column);
-            uint32_t i = column;
-            eimp_gather_strip(factor, column, columns, p, end, strip);
-            for (; i < column + columns; i++) eimp_update_row(factor, i, column, i - column + 1, p, end, strip);
-            for (; i + 4 <= dim; i += 4) eimp_update_tile(factor, i, column, p, end, strip);
-            for (; i < dim; i++) eimp_update_row(factor, i, column, columns, p, end, strip);
+            eimp_gather_strip(factor, column, eimp_fewer(EIMP_LANES, dim - column), p, end, strip);
+            eimp_update_columns(factor, column, dim, p, end, strip);
         }
     }
 }

@@ -48,7 +48,8 @@ static int divide(const eimp_config *config, division *d) {
     const size_t inside = eimp_arena_size(&d->proxies);
     if (!inside) return EIMP_E_VALUE_RANGE;
     d->head_bytes = rounded_up(sizeof(eimp_ridge));
-    d->end = d->head_bytes + rounded_up(inside) + rounded_up(d->moment_bytes) + EIMP_MOMENT_SCRATCH_BYTES;
+    d->end = d->head_bytes + rounded_up(inside) + rounded_up(d->moment_bytes) + EIMP_MOMENT_SCRATCH_BYTES +
+             sizeof(float) * config->dim;
     return EIMP_OK;
 }
 
@@ -79,6 +80,7 @@ int eimp_ridge_init(void *arena, size_t bytes, const eimp_config *config, const 
     made->sides = (float *)(void *)(at + 2u * packed_bytes(dim));
     made->rows = at + 2u * packed_bytes(dim) + 4u * EIMP_RIDGE_AT_ONCE * dim;
     made->scratch = (float *)(void *)((uint8_t *)made->state + rounded_up(d.moment_bytes));
+    made->ground = made->scratch + EIMP_MOMENT_SCRATCH_BYTES / sizeof(float);
     made->base = base;
     made->row_bytes = d.row_bytes;
     made->max_rows = d.max_rows;
@@ -139,7 +141,7 @@ static void absorb(eimp_ridge *ridge, int32_t index) {
         const uint64_t count = eimp_capped(eimp_meta(head, (uint32_t)index)->count);
         add(ridge, &head->shot, index, eimp_isqrt((count << 30) / (count + 1)));
     } else if (classes) {
-        add(ridge, &head->shot, -1, eimp_isqrt((EIMP_RIDGE_OPENING * classes << 30) / (classes + 1)));
+        add(ridge, &head->shot, -1, eimp_isqrt((classes << 30) / (classes + 1)));
     }
 }
 
@@ -158,7 +160,7 @@ static int32_t to_q15(int32_t score_q23, int32_t ground_q23) {
 static void observe(eimp_ridge *ridge, int right, int32_t best_q23) {
     const int32_t said = (int32_t)eimp_ridge_confidence(ridge, best_q23);
     const int32_t seen = (int32_t)eimp_words_of(ridge->head)->own.count + 128;
-    const int64_t step = eimp_floor_div((int64_t)((right ? 1 << 16 : 0) - said) * 32, seen);
+    const int64_t step = eimp_floor_div((int64_t)((right ? 1 << 16 : 0) - said) * 24, seen);
     int64_t sharpness = ridge->state->sharpness + step;
     if (sharpness > 6 << 16) sharpness = 6 << 16;
     ridge->state->sharpness = (int32_t)(sharpness < -(6 << 16) ? -(6 << 16) : sharpness);
@@ -251,7 +253,7 @@ static void pool(eimp_ridge *ridge, const eimp_head *other, uint32_t source) {
     if (index < 0) return;
     eimp_point_of(other, source, &point);
     const uint64_t own = eimp_capped(eimp_meta(head, (uint32_t)index)->count), count = eimp_capped(point.weight);
-    const uint64_t weight = (own * count << 30) / (own + count), most = (uint64_t)EIMP_RIDGE_OPENING << 30;
+    const uint64_t weight = (own * count << 30) / (own + count), most = (uint64_t)EIMP_RIDGE_MERGED << 30;
     add(ridge, &point, index, eimp_isqrt(weight < most ? weight : most));
 }
 

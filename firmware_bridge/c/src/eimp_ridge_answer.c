@@ -4,9 +4,9 @@
 #include "eimp_kernels.h"
 #include "eimp_ridge_internal.h"
 
-/* log2(e) (22 + 0.45 n) times 2^8 */
-#define SHARP_Q8 8126
-#define SHARP_PER_SHOT_Q8 166
+/* log2(e) (10 + 0.55 n) times 2^8 */
+#define SHARP_Q8 3693
+#define SHARP_PER_SHOT_Q8 203
 #define MOST_SHOTS (1u << 20)
 #define MOST_PLAIN_Q16 ((int64_t)1 << 32)
 #define MOST_Q16 ((int64_t)1 << 37)
@@ -53,7 +53,7 @@ uint32_t eimp_ridge_best(const eimp_head *head) {
     return best;
 }
 
-int32_t eimp_ridge_foreground(int32_t score_q23, int32_t ground_q23) { return score_q23 - (3 * ground_q23 >> 2); }
+int32_t eimp_ridge_foreground(int32_t score_q23, int32_t ground_q23) { return score_q23 + (ground_q23 >> 2); }
 
 /* 2^-x times 2^30 for x = bits_q16 / 2^16 >= 0, off by at most 3e-6. */
 static int64_t half_to_the(int64_t bits_q16) {

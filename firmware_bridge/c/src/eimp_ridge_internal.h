@@ -11,7 +11,7 @@
 #define EIMP_RIDGE_META_BYTES 8u
 #define EIMP_RIDGE_ONE (1 << 16)
 #define EIMP_RIDGE_FLOOR 0.25f
-#define EIMP_RIDGE_OPENING 4u
+#define EIMP_RIDGE_MERGED 4u
 
 /* The first bytes of the second moment. */
 typedef struct eimp_ridge_state {
@@ -40,6 +40,7 @@ struct eimp_ridge {
     float *sides;   /* dim rows of 16 */
     uint8_t *rows;
     float *scratch; /* working memory of eimp_moment_factor */
+    float *ground;  /* the mean of the class means, while discriminants are computed */
     const int32_t *base;
     uint32_t row_bytes;
     uint32_t max_rows;

@@ -1,7 +1,8 @@
 /* From means, centres and scatter to int8 discriminants: the only floating point of the head, in a written order.
  *
- * With A the scatter, a proxy p answers a unit embedding x with (A^-1 p) . x - p . A^-1 p / 2. Proxies are the class
- * means and the centres, shrunk towards their mean five times as far as without a second moment. */
+ * With A the scatter and g the mean of the class means, a proxy p answers a unit embedding x with
+ * w . (x - g) - w . (p - g) / 4, w = A^-1 (p - g). Proxies are the class means and the centres, shrunk towards their mean
+ * five times as far as without a second moment. */
 #include <math.h>
 #include <string.h>
 
@@ -27,7 +28,7 @@ static float scale_of(const eimp_head *head, uint32_t slot) { return half_to_the
 
 /* The proxy at a place: the background, or slot `place` - 1. */
 static proxy proxy_at(eimp_head *head, uint32_t place) {
-    proxy p = {(int32_t)place - 1, 0, half_to_the(14), 0.0f, 1.0f, 0.0f, 1.0f};
+    proxy p = {(int32_t)place - 1, 0, 0.0f, 0.0f, 1.0f, 0.0f, 1.0f};
     if (!place) return p;
     const eimp_slot *meta = eimp_meta(head, place - 1);
     p.mean = meta->cls;
@@ -43,7 +44,6 @@ static proxy proxy_at(eimp_head *head, uint32_t place) {
 }
 
 static float component(const eimp_head *head, const proxy *p, uint32_t i) {
-    if (p->slot < 0) return (float)eimp_ridge_centre(head, -1, i) * p->scale;
     const int8_t *row = eimp_row(head, (uint32_t)p->slot), *mean = eimp_row(head, p->mean);
     const float value = (float)(row[i] * 256 + row[head->dim + i]) * p->scale;
     if (p->weight == 0.0f) return value;
@@ -51,6 +51,18 @@ static float component(const eimp_head *head, const proxy *p, uint32_t i) {
     const float shared = p->weight * ((float)(mean[i] * 256 + mean[head->dim + i]) * p->mean_scale);
     const float mixed = p->own * value;
     return (mixed + shared) / p->total;
+}
+
+/* A component of a right-hand side, and of the point where its discriminant is 0. */
+static float side(const eimp_ridge *ridge, const proxy *p, uint32_t i, float *point) {
+    const float ground = ridge->ground[i];
+    if (p->slot < 0) {
+        *point = ground * 0.5f;
+        return ground;
+    }
+    const float apart = component(ridge->head, p, i) - ground;
+    *point = ground + apart * 0.25f;
+    return apart;
 }
 
 /* A column of the solution as an int8 row. Scale and offset stay floats, in their numbers' bytes, until all are there. */
@@ -64,14 +76,16 @@ static float keep(eimp_ridge *ridge, uint32_t place, uint32_t column) {
     float largest = 0.0f;
     for (uint32_t i = 0; i < head->dim; i++) {
         const float weight = weights[i * EIMP_RIDGE_AT_ONCE], size = fabsf(weight);
-        const float product = component(head, &p, i) * weight;
+        float point;
+        (void)side(ridge, &p, i, &point);
+        const float product = point * weight;
         length += (int64_t)rintf(product * 16777216.0f);
         if (size > largest) largest = size;
     }
     const float factor = largest >= 1e-30f ? 127.0f / largest : 0.0f;
     const float scale = largest >= 1e-30f ? largest / 127.0f : 0.0f;
     for (uint32_t i = 0; i < head->dim; i++) row[i] = (int8_t)rintf(weights[i * EIMP_RIDGE_AT_ONCE] * factor);
-    const float offset = (float)length * -(1.0f / 33554432.0f), size = sqrtf((float)eimp_dot(row, row, head->dim));
+    const float offset = (float)length * -(1.0f / 16777216.0f), size = sqrtf((float)eimp_dot(row, row, head->dim));
     memcpy(&meta->slope, &scale, sizeof scale);
     memcpy(&meta->offset, &offset, sizeof offset);
     const float reach = scale * size;
@@ -85,13 +99,15 @@ void eimp_ridge_refresh(eimp_ridge *ridge) {
     if (!ridge->stale) return;
     ridge->stale = 0;
     if (!eimp_n_classes(head)) return;
+    for (uint32_t i = 0; i < dim; i++) ridge->ground[i] = (float)eimp_ridge_centre(head, -1, i) * half_to_the(14);
     eimp_moment_factor(ridge->scatter, ridge->factor, dim, EIMP_RIDGE_FLOOR, ridge->scratch);
     for (uint32_t first = 0; first < places; first += EIMP_RIDGE_AT_ONCE) {
         const uint32_t count = eimp_least(EIMP_RIDGE_AT_ONCE, places - first);
         for (uint32_t column = 0; column < EIMP_RIDGE_AT_ONCE; column++) {
             const proxy p = proxy_at(head, first + (column < count ? column : 0));
+            float point;
             for (uint32_t i = 0; i < dim; i++)
-                ridge->sides[i * EIMP_RIDGE_AT_ONCE + column] = column < count ? component(head, &p, i) : 0.0f;
+                ridge->sides[i * EIMP_RIDGE_AT_ONCE + column] = column < count ? side(ridge, &p, i, &point) : 0.0f;
         }
         eimp_moment_solve(ridge->factor, ridge->sides, dim);
         for (uint32_t column = 0; column < count; column++) {
