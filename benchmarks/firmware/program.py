@@ -17,7 +17,7 @@ from edge_imprint_firmware.boards import Board
 FIRMWARE = ROOT / "firmware_bridge"
 SRC = FIRMWARE / "c" / "src"
 HERE = Path(__file__).resolve().parent / "c"
-STARTUP = tuple(FIRMWARE / "boards" / name for name in ("vectors.S", "startup.c", "memory.c"))
+STARTUP = tuple(FIRMWARE / "boards" / name for name in ("vectors.S", "startup.c", "memory.c", "maths.c"))
 TEMPLATES = FIRMWARE / "edge_imprint_firmware" / "templates"
 COMPILER, EMULATOR = "arm-none-eabi-gcc", "qemu-system-arm"
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")

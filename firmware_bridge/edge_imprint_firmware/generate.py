@@ -16,7 +16,10 @@ from edge_imprint_firmware.boards import Board
 from edge_imprint_firmware.options import STACK_BYTES, HeadOptions, check_ram, other_ram, payload_bytes, ring_bytes
 
 MARKER = ".edge-imprint-firmware.json"
-_COMMON = ("cortex_m.h", "memory.c", "port.h", "port_common.c", "port_common.h", "startup.c", "startup.h", "vectors.S")
+_COMMON = (
+    "cortex_m.h", "maths.c", "memory.c", "port.h", "port_common.c", "port_common.h", "startup.c", "startup.h",
+    "vectors.S", "freestanding/math.h", "freestanding/string.h",
+)  # fmt: skip
 _RAM_FLASH = ("flash_ram.c", "flash_ram.h")
 _EMULATED = ("emulation.c", "emulation.h", "flash_host.c", "flash_host.h", "semihosting.c", "semihosting.h")
 _NVMC = ("flash_nvmc.c", "flash_nvmc.h")
@@ -134,7 +137,7 @@ def _copy_sources(folder: Path, board: Board) -> None:
     for file in sources.library():
         shutil.copyfile(file, folder / "lib" / file.name)
     flash = _NVMC if board.flash_on_chip else _RAM_FLASH
-    for name in (*_COMMON, "freestanding/string.h", board.port, *flash, *(_EMULATED if board.machine else ())):
+    for name in (*_COMMON, board.port, *flash, *(_EMULATED if board.machine else ())):
         shutil.copyfile(sources.folder("boards") / name, folder / "boards" / name)
     shutil.copyfile(sources.folder("app") / "main.c", folder / "app" / "main.c")
 

@@ -13,6 +13,7 @@ from edge_imprint.head.budget import Layout
 from edge_imprint_firmware import sizes
 from edge_imprint_firmware.boards import KB, Board
 from edge_imprint_firmware.protocol import MAX_BACKBONE_BYTES
+from edge_imprint_firmware.snapshots import check_method
 
 DEFAULT_BUDGET = 16 * KB
 DEFAULT_BACKBONE_BYTES = 512
@@ -78,8 +79,10 @@ def options_from(state: str | Path, backbone_bytes: int = DEFAULT_BACKBONE_BYTES
 
     Raises:
         StorageError, SnapshotCorruptError, SnapshotVersionError: the snapshot cannot be read.
+        UsageError: its method is not "proxies".
     """
     head = ImprintHead.load(state)
+    check_method(head)
     name = len((head.backbone or "").encode())
     return HeadOptions(
         head.dim,
