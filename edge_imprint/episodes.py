@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_imprint.errors import ShapeError, UsageError, ValueRangeError
-from edge_imprint.head import ImprintHead
+from edge_imprint.head import ImprintHead, Plan, compare
+from edge_imprint.head.ridge.base import BaseMoments
 from edge_imprint.imprint import PRESETS, ImprintClassifier
 
-HEAD = "head"
-METHODS: tuple[str, ...] = (HEAD, *PRESETS)
-"""Every method that can be compared: the streaming head, then the presets of the paper."""
+HEADS = {"proxies": "proxies", "ridge": "ridge", "auto": "auto", "head": "auto"}
+"""Names of the streaming head's methods; "head" is what "auto" was called in 0.1.0."""
+METHODS: tuple[str, ...] = ("proxies", "ridge", *PRESETS)
+"""What is compared when nobody chooses: both methods of the streaming head, then the presets of the paper."""
 
 # Two-sided 95 % points of Student's t for 1 to 9 degrees of freedom, where the expansion is too coarse.
 _T_SMALL = (12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004, 2.262157)
@@ -180,26 +182,29 @@ def evaluate(
     labels: Sequence[str],
     *,
     shots: Sequence[int] = (1, 5, 20),
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] | None = None,
     episodes: int = 20,
     queries: int = 15,
     ways: int | None = None,
     seed: int = 0,
-    budget: str | int = "64KB",
+    budget: str | int = "512KB",
+    base: BaseMoments | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> list[Outcome]:
-    """Compare methods on seeded episodes; the head gets single shots in random order, once, in its budget.
+    """Compare methods on seeded episodes; heads get single shots in random order, once, in their budget.
 
     Args:
         embeddings: shape (n, dim), float32. Not modified.
         labels: (n,), one per embedding.
         shots: shot counts to report.
-        methods: names out of `METHODS`.
+        methods: names out of `HEADS` and `PRESETS`; None takes `METHODS`, without "ridge" where the budget does not
+            hold it.
         episodes: see `draw_episodes`, like queries, ways and seed.
         queries: see `draw_episodes`.
         ways: see `draw_episodes`.
         seed: see `draw_episodes`.
-        budget: bytes for the head, like "64KB" or 65536.
+        budget: bytes for each head, like "64KB" or 65536.
+        base: for heads with method "ridge", see `ImprintHead`.
         advance: called once after each episode, for a progress bar.
 
     Returns:
@@ -212,7 +217,7 @@ def evaluate(
         CapacityError: the budget has no room for the classes of an episode.
 
     >>> points = np.eye(4, dtype=np.float32)[[0, 0, 0, 1, 1, 1]]
-    >>> [outcome] = evaluate(points, list("aaabbb"), shots=[1], methods=["head"], episodes=3)
+    >>> [outcome] = evaluate(points, list("aaabbb"), shots=[1], methods=["proxies"], episodes=3)
     >>> outcome.accuracy
     Interval(mean=1.0, half_width=0.0)
     """
@@ -221,29 +226,41 @@ def evaluate(
         raise ShapeError(
             f"embeddings must be (n, dim) with one label each; got {embeddings.shape}, {len(labels)} labels"
         )
-    unknown = [method for method in methods if method not in METHODS]
-    if unknown or not methods:
-        raise UsageError(f"methods must be some of {', '.join(METHODS)}; got {', '.join(unknown) or 'none'}")
+    if methods is None:
+        both = compare(embeddings.shape[1], budget, len(set(labels)) if ways is None else ways)
+        methods = [method for method in METHODS if method != "ridge" or isinstance(both.ridge, Plan)]
+    check_methods(methods)
     names = np.asarray(labels, dtype=np.str_)
     counts = sorted(set(shots))
     results: dict[tuple[str, int], list[float]] = {(method, count): [] for method in methods for count in counts}
     for episode in draw_episodes(labels, shots=shots, episodes=episodes, queries=queries, ways=ways, seed=seed):
+        drawn = (episode, embeddings, names)
         for method in dict.fromkeys(methods):
-            run = (
-                _run_head(episode, embeddings, names, budget)
-                if method == HEAD
-                else _run_preset(method, episode, embeddings, names)
-            )
+            if method in HEADS:
+                run = _run_head(ImprintHead(embeddings.shape[1], budget, method=HEADS[method], base=base), *drawn)
+            else:
+                run = _run_preset(method, *drawn)
             for count, answers in zip(counts, run, strict=True):
                 results[method, count].append(balanced_accuracy(names[episode.queries], answers))
         advance()
     return [Outcome(method, count, interval95(values), tuple(values)) for (method, count), values in results.items()]
 
 
+def check_methods(methods: Sequence[str]) -> None:
+    """Refuse names that `evaluate` does not know, and an empty list.
+
+    Raises:
+        UsageError: that is so.
+    """
+    names = (*HEADS, *PRESETS)
+    unknown = [method for method in methods if method not in names]
+    if unknown or not methods:
+        raise UsageError(f"methods must be some of {', '.join(names)}; got {', '.join(unknown) or 'none'}")
+
+
 def _run_head(
-    episode: Episode, embeddings: NDArray[np.float32], names: NDArray[np.str_], budget: str | int
+    head: ImprintHead, episode: Episode, embeddings: NDArray[np.float32], names: NDArray[np.str_]
 ) -> Iterator[NDArray[np.str_]]:
-    head = ImprintHead(dim=embeddings.shape[1], budget=budget)
     for step in episode.shots:
         for index in step:
             head.partial_fit(embeddings[index : index + 1], str(names[index]))

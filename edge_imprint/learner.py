@@ -17,6 +17,7 @@ from edge_imprint.errors import BackboneMismatchError, BundleError, ShapeError
 from edge_imprint.head import ImprintHead
 
 Label = str | int
+DEFAULT_BUDGET = "512KB"  # room for a second moment of 256 dimensions, and nothing to a Raspberry Pi
 MAX_NOTE_BYTES = 4096  # what a snapshot keeps about a backbone; a longer path has to be given again
 
 
@@ -26,15 +27,18 @@ class Prediction:
 
     Attributes:
         label: the class that is nearest, whatever the verdict says about it.
-        score: cosine to that class's nearest proxy, -1 to 1.
+        score: of that class, -1 to 1: the cosine to its nearest proxy, or with method "ridge" its best discriminant.
         verdict: "known", "uncertain" or "unknown".
-        scores: the same cosine for every class taught.
+        scores: the same for every class taught.
+        confidence: probability, 0 to 1, that the label is right if the picture shows a class that was taught; None
+            with method "proxies", which has none.
     """
 
     label: Label
     score: float
     verdict: str
     scores: dict[Label, float] = field(repr=False, compare=False)
+    confidence: float | None = None
 
 
 class Learner:
@@ -44,6 +48,8 @@ class Learner:
         backbone: "default", a bundle folder, an .onnx or a .tflite file, or a `Backbone` from
             `load_backbone`.
         budget: bytes for all that is learned, as a number or as text like "64KB".
+        method: "proxies", "ridge" or "auto", as for `ImprintHead`. "ridge" starts from the base statistics that a
+            bundle brings, unless `base` is given.
         false_accept_rate: share of pictures of classes never shown that may be taken for a known one.
         **head_options: further keywords of `ImprintHead`.
 
@@ -59,20 +65,23 @@ class Learner:
         A learner needs pictures; the README's first example is this class.
 
         >>> Prediction("mug", 0.93, "known", {"mug": 0.93})
-        Prediction(label='mug', score=0.93, verdict='known')
+        Prediction(label='mug', score=0.93, verdict='known', confidence=None)
     """
 
     def __init__(
         self,
         backbone: str | os.PathLike[str] | Backbone = "default",
-        budget: str | int = "64KB",
+        budget: str | int = DEFAULT_BUDGET,
         *,
+        method: str = "auto",
         false_accept_rate: float = 0.05,
         **head_options: Any,
     ) -> None:
         self.backbone = _opened(backbone)
+        if method != "proxies":
+            head_options.setdefault("base", self.backbone.base_statistics)
         self.head = ImprintHead(
-            dim=self.backbone.dim, budget=budget, false_accept_rate=false_accept_rate, **head_options
+            dim=self.backbone.dim, budget=budget, method=method, false_accept_rate=false_accept_rate, **head_options
         )
         self.head.backbone = _note(self.backbone)
 
@@ -114,11 +123,15 @@ class Learner:
         table = self.head.decision_function(embeddings)
         verdicts = self.head.verdicts(embeddings)
         nearest = self.head.predict(embeddings)
+        sure: list[float] | list[None] = [None] * len(pictures)
+        if self.head.method == "ridge":
+            sure = self.head.confidence(embeddings).tolist()
         classes: list[Label] = np.asarray(self.head.classes_).tolist()
         predictions = []
-        for row, label, verdict in zip(table.tolist(), np.asarray(nearest).tolist(), verdicts, strict=True):
+        answers = zip(table.tolist(), np.asarray(nearest).tolist(), verdicts, sure, strict=True)
+        for row, label, verdict, confidence in answers:
             scores = dict(zip(classes, row, strict=True))
-            predictions.append(Prediction(label, scores[label], str(verdict), scores))
+            predictions.append(Prediction(label, scores[label], str(verdict), scores, confidence))
         return predictions
 
     def embed(self, images: Sequence[ImageLike]) -> NDArray[np.float32]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from edge_imprint.episodes import METHODS, balanced_accuracy, draw_episodes, evaluate, interval95
-from edge_imprint.errors import CapacityError, EdgeImprintError, ShapeError, UsageError, ValueRangeError
+from edge_imprint.errors import BudgetError, CapacityError, EdgeImprintError, ShapeError, UsageError, ValueRangeError
 from edge_imprint.imprint import PRESETS
 
 LABELS = [name for name, count in (("cap", 30), ("hat", 12), ("mug", 25), ("pen", 9)) for _ in range(count)]
@@ -114,8 +116,8 @@ def test_balanced_accuracy_weighs_classes_not_pictures():
             balanced_accuracy(*wrong)
 
 
-def test_methods_are_the_head_and_every_preset():
-    assert ("head", *PRESETS) == METHODS
+def test_methods_are_the_heads_and_every_preset():
+    assert ("proxies", "ridge", *PRESETS) == METHODS
     assert {"qi", "hosoda", "janson", "westerhoff", "oracle"} <= set(METHODS)
 
 
@@ -149,6 +151,33 @@ def test_the_head_gains_with_shots_and_stays_near_the_mean_of_the_class():
     assert reached["head", 8] > reached["head", 1] + 0.05
     for shots in (1, 8):
         assert reached["head", shots] > reached["qi", shots] - 0.03  # int8 and streaming, on few test pictures
+
+
+def test_auto_is_the_method_that_the_budget_affords():
+    data = embeddings(1.5)
+    for budget, taken in (("512KB", "ridge"), ("4KB", "proxies")):
+        reached = {}
+        for outcome in evaluate(data, LABELS, shots=[4], methods=["auto", "head", taken], episodes=4, budget=budget):
+            reached[outcome.method] = outcome.per_episode
+        assert reached["auto"] == reached["head"] == reached[taken]
+
+
+def test_ridge_is_left_out_by_default_where_it_does_not_fit_and_refused_when_asked_for():
+    settings = {"shots": [1], "episodes": 1, "budget": "4KB"}
+    outcomes = evaluate(embeddings(0.5), LABELS, **settings)
+    assert [outcome.method for outcome in outcomes] == [method for method in METHODS if method != "ridge"]
+    with pytest.raises(BudgetError, match="ridge"):
+        evaluate(embeddings(0.5), LABELS, methods=["ridge"], **settings)
+
+
+def test_base_statistics_reach_the_ridge_head_and_no_other():
+    data = embeddings(1.5)
+    unit = data / np.linalg.norm(data, axis=1, keepdims=True)
+    base = SimpleNamespace(mean=unit.mean(axis=0), second_moment=unit.T @ unit / len(unit))
+    settings = {"shots": [1, 2], "episodes": 10, "methods": ["proxies", "ridge"]}
+    without, given = evaluate(data, LABELS, **settings), evaluate(data, LABELS, base=base, **settings)
+    assert [outcome.method for outcome, other in zip(without, given, strict=True) if outcome != other][:1] == ["ridge"]
+    assert given[:2] == without[:2]
 
 
 def test_the_budget_is_the_heads():

@@ -34,11 +34,11 @@ def command(
 ) -> None:
     """Say what a state file or a backbone holds; nothing is changed.
 
-    For a state file: classes with their shots and proxies, bytes of each part
-    and of the budget, the backbone it belongs to. For a bundle or a network
-    file: embedding length, input size, files, hashes. For a bundle also which
-    runtimes of this machine run each file and how fast, and what the report of
-    its export says.
+    For a state file: its method, classes with their shots and proxies, bytes of
+    each part of the budget and of the file, the backbone it belongs to. For a
+    bundle or a network file: embedding length, input size, files, hashes. For a
+    bundle also which runtimes of this machine run each file and how fast, and
+    what the report of its export says.
 
     \b
     Examples:
@@ -91,6 +91,7 @@ def _row(entry: dict[str, Any]) -> tuple[str, str, str]:
 def _state(path: Path, as_json: bool) -> None:
     from edge_imprint import snapshot
     from edge_imprint.head import ImprintHead
+    from edge_imprint.head.ridge.state import STATE_SECTION
 
     sections = snapshot.read(path)
     head = ImprintHead.load(path)
@@ -102,9 +103,12 @@ def _state(path: Path, as_json: bool) -> None:
         "kind": "state",
         "format": f"{major}.{minor}",
         "dim": head.dim,
+        "method": head.method,
+        "scatter_shots": STATE_SECTION.unpack(sections["ridge"])[0] if head.method == "ridge" else None,
         "classes": [{"label": label, "shots": shots[label], "proxies": proxies[label]} for label in shots],
         "bytes_used": head.nbytes,
         "budget": head.budget,
+        "memory": head.memory(),
         "file_bytes": path.stat().st_size,
         "parts": {name: len(payload) for name, payload in sections.items()},
         "false_accept_rate": head.false_accept_rate,
@@ -118,8 +122,12 @@ def _state(path: Path, as_json: bool) -> None:
     output.write_facts(
         {
             "format": f"{facts['format']}, {size_text(facts['file_bytes'])} on disk",
+            "method": "proxies"
+            if head.method == "proxies"
+            else f"ridge, a second moment of {facts['scatter_shots']:,} shots",
             "in use": f"{size_text(head.nbytes)} of {size_text(head.budget)}",
-            "parts": ", ".join(f"{name} {size_text(size)}" for name, size in facts["parts"].items()),
+            "budget": _sizes(facts["memory"]),
+            "file": _sizes(facts["parts"]),
             "embedding length": str(head.dim),
             "false-accept rate": f"{head.false_accept_rate:g}",
             "thresholds": "none before two classes"
@@ -132,6 +140,10 @@ def _state(path: Path, as_json: bool) -> None:
     output.write("\n")
     rows = [(str(label), str(shots[label]), str(proxies[label])) for label in shots]
     output.write_table(("class", "shots", "proxies"), rows)
+
+
+def _sizes(parts: dict[str, int]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {size_text(size)}" for name, size in parts.items())
 
 
 def _note(text: str | None) -> dict[str, str]:

@@ -14,7 +14,6 @@ from edge_imprint.errors import UsageError
 if TYPE_CHECKING:
     from edge_imprint.learner import Learner
 
-DEFAULT_BUDGET = "64KB"
 DEFAULT_FALSE_ACCEPT_RATE = 0.05
 
 
@@ -30,7 +29,14 @@ def command(
         ),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(metavar="BYTES", help="Like 64KB, the default; fixed at the first learn.")
+        str | None, typer.Option(metavar="BYTES", help="Like 64KB; 512KB by default; fixed at the first learn.")
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="M",
+            help="auto (the default), proxies or ridge, see edge-imprint plan; fixed at the first learn.",
+        ),
     ] = None,
     false_accept_rate: Annotated[
         float | None,
@@ -52,13 +58,14 @@ def command(
       edge-imprint learn mug mug1.jpg mug2.jpg mug3.jpg --state robot.eimp
       edge-imprint learn cap photos/cap/ --state robot.eimp
       edge-imprint learn bolt bolt1.jpg --state line.eimp --budget 16KB
+      edge-imprint learn leaf leaves/ --state garden.eimp --method proxies
     """
     pictures = expand_images(images)
     with locked(state) as path:
         if path.exists():
-            learner = _open(path, backbone, budget, false_accept_rate)
+            learner = _open(path, backbone, budget, method, false_accept_rate)
         else:
-            learner = _create(backbone, budget, false_accept_rate)
+            learner = _create(backbone, budget, method, false_accept_rate)
         head = learner.head
         taught = label_as_taught(head, label)
         _learn(learner, pictures, taught, quiet=as_json)
@@ -71,6 +78,7 @@ def command(
                 "shots_added": len(pictures),
                 "shots": shots,
                 "proxies": proxies,
+                "method": head.method,
                 **usage(head, state),
             }
         )
@@ -95,18 +103,21 @@ def _learn(learner: Learner, pictures: list[Path], label: str | int, *, quiet: b
     learner.head.partial_fit(np.concatenate(embeddings), label)
 
 
-def _create(backbone: str | None, budget: str | None, false_accept_rate: float | None) -> Learner:
-    from edge_imprint.learner import Learner
+def _create(backbone: str | None, budget: str | None, method: str | None, false_accept_rate: float | None) -> Learner:
+    from edge_imprint.learner import DEFAULT_BUDGET, Learner
 
     rate = DEFAULT_FALSE_ACCEPT_RATE if false_accept_rate is None else false_accept_rate
     return Learner(
         backbone="default" if backbone is None else backbone,
         budget=DEFAULT_BUDGET if budget is None else budget,
+        method="auto" if method is None else method,
         false_accept_rate=rate,
     )
 
 
-def _open(path: Path, backbone: str | None, budget: str | None, false_accept_rate: float | None) -> Learner:
+def _open(
+    path: Path, backbone: str | None, budget: str | None, method: str | None, false_accept_rate: float | None
+) -> Learner:
     from edge_imprint.head import parse_budget
     from edge_imprint.learner import Learner
 
@@ -116,6 +127,12 @@ def _open(path: Path, backbone: str | None, budget: str | None, false_accept_rat
         raise UsageError(
             f"the budget is fixed when a state file is created; {path} has {head.budget} bytes, "
             f"got {budget}. Leave --budget out or start another state file"
+        )
+    # A state file does not say whether auto chose its method, so auto is content with either.
+    if method not in (None, "auto", head.method):
+        raise UsageError(
+            f"the method is fixed when a state file is created; {path} has {head.method}, got {method}. "
+            "Leave --method out or start another state file"
         )
     if false_accept_rate is not None and false_accept_rate != head.false_accept_rate:
         raise UsageError(

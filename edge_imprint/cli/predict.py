@@ -19,11 +19,13 @@ def command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what pictures show: the closest class, its score (cosine, -1 to 1), and how far to trust it.
+    """Say what pictures show: the closest class, its score (-1 to 1), and how far to trust it.
 
     The verdict is known, uncertain or unknown; unknown means: like nothing that
-    was taught, whatever the label says. When one of the pictures cannot be
-    used, the command names it and answers none.
+    was taught, whatever the label says. With method ridge, confidence is the
+    probability that the label is right, if the picture shows a taught class;
+    with method proxies there is none (null in JSON). When one of the pictures
+    cannot be used, the command names it and answers none.
 
     \b
     Examples:
@@ -46,15 +48,22 @@ def command(
                 "label": answer.label,
                 "score": round(float(answer.score), 6),
                 "verdict": answer.verdict,
+                "confidence": None if answer.confidence is None else round(answer.confidence, 6),
             }
             for picture, answer in zip(pictures, predictions, strict=True)
         ]
         output.write_json({"predictions": rows})
         return
+    columns = ("image", "label", "score", "verdict")
+    sure = learner.head.method == "ridge"
     output.write_table(
-        ("image", "label", "score", "verdict"),
+        (*columns, "confidence") if sure else columns,
         [
-            (str(picture), str(answer.label), f"{answer.score:.3f}", answer.verdict)
+            (str(picture), str(answer.label), f"{answer.score:.3f}", answer.verdict, *_percent(answer.confidence))
             for picture, answer in zip(pictures, predictions, strict=True)
         ],
     )
+
+
+def _percent(confidence: float | None) -> tuple[str, ...]:
+    return () if confidence is None else (f"{100 * confidence:.0f} %",)

@@ -47,6 +47,7 @@ def test_learn_json_counts_what_was_added_and_what_is_there(run, pictures, state
         "shots_added",
         "shots",
         "proxies",
+        "method",
         "classes",
         "bytes_used",
         "budget",
@@ -90,7 +91,8 @@ def test_predict_json_has_exactly_the_promised_fields(run, pictures, state):
     assert set(said) == {"predictions"}
     assert [row["image"] for row in said["predictions"]] == [str(path) for path in paths]
     for row in said["predictions"]:
-        assert set(row) == {"image", "label", "score", "verdict"}
+        assert set(row) == {"image", "label", "score", "verdict", "confidence"}
+        assert row["confidence"] is None  # this state has proxies alone
         assert -1 <= row["score"] <= 1
         assert row["verdict"] in ("known", "uncertain", "unknown")
     assert [row["label"] for row in said["predictions"][:2]] == ["dots", "plain"]
@@ -145,6 +147,8 @@ def test_info_of_a_state_file(run, state, taught, bundle):
     said = only_json(run("info", state, "--json"))
     assert said["kind"] == "state"
     assert said["format"] == "1.0"
+    assert (said["method"], said["scatter_shots"]) == ("proxies", None)
+    assert sum(said["memory"].values()) == said["budget"] == said["memory"]["free"] + said["bytes_used"]
     assert said["classes"] == [
         {"label": label, "shots": 5, "proxies": entry["proxies"]}
         for label, entry in zip(("dots", "plain", "stripes"), said["classes"], strict=True)
@@ -194,7 +198,7 @@ def test_evaluate_json(run, bundle, pictures):
     assert said["pictures"] == 32
     assert said["classes"] == said["ways"] == 4
     assert said["skipped"] == []
-    methods = ("head", "qi", "hosoda", "janson", "westerhoff", "oracle")
+    methods = ("proxies", "ridge", "qi", "hosoda", "janson", "westerhoff", "oracle")
     assert [(row["method"], row["shots"]) for row in said["results"]] == [(m, s) for m in methods for s in (1, 5)]
     for row in said["results"]:
         assert set(row) == {"method", "shots", "mean", "half_width", "episodes"}
@@ -215,10 +219,10 @@ def test_evaluate_by_the_seed(run, bundle, pictures, tmp_path):
 
 
 def test_evaluate_names_methods_in_rows_and_shots_in_columns(run, bundle, pictures):
-    done = run("evaluate", pictures, "--shots", "2", "--methods", "qi,head", "--episodes", "2", "--backbone", bundle)
+    done = run("evaluate", pictures, "--shots", "2", "--methods", "qi,auto", "--episodes", "2", "--backbone", bundle)
     _, header, *rows = done.out.splitlines()
     assert header.split() == ["method", "2", "shots"]
-    assert [row.split()[0] for row in rows] == ["qi", "head"]
+    assert [row.split()[0] for row in rows] == ["qi", "auto"]
 
 
 def test_evaluate_leaves_out_what_it_cannot_read_and_says_so(run, bundle, tmp_path):
