@@ -86,6 +86,11 @@ class Arena:
         return int(self.header[N_CLASSES])
 
     @property
+    def total_shots(self) -> int:
+        """Shots learnt, up to 2^48."""
+        return int(self.header[SHOTS])
+
+    @property
     def own(self) -> tuple[int, int, int]:
         """Count, mean and variance of the cosines of shots with their own class."""
         count, mean, variance = self._own.item()

@@ -11,16 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from edge_imprint import snapshot
 from edge_imprint.errors import CapacityError, NotTaughtError, ShapeError, UnknownLabelError
 from edge_imprint.head import codec, fixed, merging
-from edge_imprint.head.answering import Answers
 from edge_imprint.head.budget import parse_budget
 from edge_imprint.head.engine import make_engine
 from edge_imprint.head.labels import Label, check_label, check_labels, label_array
 from edge_imprint.head.layouts import layout_for
 from edge_imprint.head.options import check_options, false_accept_ppm
 from edge_imprint.head.ridge.base import BaseMoments, base_covariance
+from edge_imprint.head.teaching import Teaching
 
 
-class ImprintHead(Answers):
+class ImprintHead(Teaching):
     """A classifier that is taught with single shots, in one pass, within a fixed byte budget.
 
     Each class holds its mean and, where its shots are scattered, up to `max_proxies - 1` centres of a streaming
@@ -72,6 +72,7 @@ class ImprintHead(Answers):
         self._limits_q23: tuple[int, int] | None = None
         self._limits_stale = True
         self.backbone: str | None = None
+        self.odd_shots = self._monitor = self._means = None
 
     @property
     def dim(self) -> int:
@@ -145,8 +146,9 @@ class ImprintHead(Answers):
         e16 = self._engine.quantize(fixed.check_embeddings(X, self.dim))
         labels = check_labels(y, len(e16))
         self._check_capacity(labels)
+        self._look_at(e16, labels)
         self._engine.learn(e16, self._places(labels), labels)
-        self._limits_stale = True
+        self._taught()
         return self
 
     def _places(self, labels: list[Label]) -> list[int]:
@@ -186,9 +188,12 @@ class ImprintHead(Answers):
             raise NotTaughtError(
                 "undo takes back one shot, directly after it was learnt; there is none. Use forget to remove a class"
             )
+        number = self._arena.total_shots
         self._engine.undo()
         self._drop_labels(slice(self._arena.n_classes, None))
-        self._limits_stale = True
+        if self.odd_shots is not None:
+            self.odd_shots.take_back(number)
+        self._taught()
 
     def forget(self, label: Label) -> None:
         """Remove a class and give its bytes back. The other classes' answers do not change.
@@ -203,7 +208,9 @@ class ImprintHead(Answers):
         index = self._index[label]
         self._engine.forget(index)
         self._drop_labels(slice(index, index + 1))
-        self._limits_stale = True
+        if self.odd_shots is not None:
+            self.odd_shots.forget(label)
+        self._taught()
 
     def merge(self, other: ImprintHead) -> ImprintHead:
         """Add what another head learnt: means by their counts, centres as weighted points. `other` does not change.
@@ -223,7 +230,7 @@ class ImprintHead(Answers):
             other = codec.head_from(type(self), codec.sections(other, other.backbone))
         self._engine.merge(other._engine, self._places(other._labels), other._labels)
         self.backbone = self.backbone or other.backbone
-        self._limits_stale = True
+        self._taught()
         return self
 
     def memory(self) -> dict[str, int]:
