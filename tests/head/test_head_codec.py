@@ -94,7 +94,9 @@ def test_a_section_that_is_missing_or_has_another_size_is_refused(name):
 
 
 def test_the_document_names_the_sections_and_their_sizes(repository):
-    table = (repository / "docs" / "FORMAT.md").read_text().split("## Sections written by the head")[1]
+    table = (
+        (repository / "docs" / "FORMAT.md").read_text().split("## Sections written by the head")[1].split("\n## ")[0]
+    )
     rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]
     sizes = {name.strip(" `"): size.replace("`", "").split() for name, size in rows}
     assert list(sizes) == list(PARTS)

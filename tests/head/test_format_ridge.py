@@ -1,0 +1,68 @@
+"""docs/FORMAT.md is right about the sections of a second moment, and about what a reader makes of them."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+
+from edge_imprint.errors import SnapshotCorruptError
+from edge_imprint.head import ImprintHead, codec
+
+DIM = 6
+RIDGE = ("ridge", "scatter")
+X = np.random.default_rng(0).normal(size=(12, DIM))
+HEAD = ImprintHead(DIM, "4KB", method="ridge").partial_fit(X, list("aabbccddabcd"))
+PARTS = codec.sections(HEAD, "some backbone")
+
+
+def load(parts):
+    return codec.head_from(ImprintHead, parts)
+
+
+def test_the_document_names_the_sections_and_their_sizes(repository):
+    table = (repository / "docs" / "FORMAT.md").read_text().split("## Sections of a second moment")[1]
+    rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]
+    sizes = {name.strip(" `"): size.replace("`", "").strip() for name, size in rows}
+    assert sizes == {"ridge": "8", "scatter": "2 dim (dim + 1)"}
+    assert tuple(PARTS)[-3:] == (*RIDGE, "backbone")
+    assert tuple(PARTS)[-4] == "low"
+    assert (len(PARTS["ridge"]), len(PARTS["scatter"])) == (8, 2 * DIM * (DIM + 1))
+
+
+def test_numbers_are_where_the_document_says():
+    shots, sharpness = struct.unpack("<Ii", PARTS["ridge"])
+    assert shots == len(X) - 1  # the first shot of all has no mean to differ from
+    assert abs(sharpness) <= 6 << 16
+    numbers = np.frombuffer(PARTS["scatter"], "<i4")
+    diagonal = np.array([numbers[i * (i + 1) // 2 + i] for i in range(DIM)]) / 65536
+    assert (diagonal > 1).all()  # the identity, and what shots add
+    full = np.zeros((DIM, DIM))
+    for i in range(DIM):
+        for j in range(i + 1):
+            full[i, j] = full[j, i] = numbers[i * (i + 1) // 2 + j] / 65536
+    assert np.linalg.eigvalsh(full).min() > 0.99
+
+
+@pytest.mark.parametrize("name", RIDGE)
+def test_one_without_the_other_is_refused(name):
+    with pytest.raises(SnapshotCorruptError, match=name):
+        load({key: value for key, value in PARTS.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("shots", "sharpness", "first"), [(11, (6 << 16) + 1, None), (11, 0, 0), (11, 0, 1 << 30), (11, 0, 1)]
+)
+def test_numbers_out_of_their_range_are_refused(shots, sharpness, first):
+    scatter = PARTS["scatter"] if first is None else struct.pack("<i", first) + PARTS["scatter"][4:]
+    with pytest.raises(SnapshotCorruptError, match="scatter"):
+        load({**PARTS, "ridge": struct.pack("<Ii", shots, sharpness), "scatter": scatter})
+
+
+def test_a_reader_that_ignores_them_finds_the_classes_and_the_wrong_thresholds():
+    plain = load({key: value for key, value in PARTS.items() if key not in RIDGE})
+    assert plain.shots_per_class() == HEAD.shots_per_class()
+    assert plain.proxies_per_class() == HEAD.proxies_per_class()
+    assert plain.thresholds() == HEAD.thresholds()  # drawn on scores that this head does not have
+    assert (plain.decision_function(X) != HEAD.decision_function(X)).any()
