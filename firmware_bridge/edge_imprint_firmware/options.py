@@ -13,7 +13,6 @@ from edge_imprint.head.budget import Layout
 from edge_imprint_firmware import sizes
 from edge_imprint_firmware.boards import KB, Board
 from edge_imprint_firmware.protocol import MAX_BACKBONE_BYTES
-from edge_imprint_firmware.snapshots import check_method
 
 DEFAULT_BUDGET = 16 * KB
 DEFAULT_BACKBONE_BYTES = 512
@@ -72,6 +71,22 @@ class HeadOptions:
     def snapshot_bytes(self) -> int:
         """Bytes of the largest snapshot."""
         return sizes.snapshot_bytes(self.layout, self.backbone_bytes)
+
+
+def check_method(head: ImprintHead) -> None:
+    """Refuse a head that a device would answer wrongly with.
+
+    A device would ignore the second moment and hold cosines against thresholds that are drawn on other scores: nearly
+    everything would be "known".
+
+    Raises:
+        UsageError: its method is not "proxies".
+    """
+    if head.method != "proxies":
+        raise UsageError(
+            f'a device\'s head has method "proxies"; this one has "{head.method}". Teach one with method="proxies" '
+            "(edge-imprint learn --method proxies) and the budget of the device"
+        )
 
 
 def options_from(state: str | Path, backbone_bytes: int = DEFAULT_BACKBONE_BYTES) -> HeadOptions:

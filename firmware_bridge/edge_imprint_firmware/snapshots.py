@@ -6,33 +6,18 @@ import zlib
 from collections.abc import Callable
 
 from edge_imprint import snapshot
-from edge_imprint.errors import SnapshotCorruptError, UsageError
+from edge_imprint.errors import SnapshotCorruptError
 from edge_imprint.head import ImprintHead, codec
 from edge_imprint_firmware import protocol
 from edge_imprint_firmware.errors import DeviceError
 from edge_imprint_firmware.link import Link
+from edge_imprint_firmware.options import check_method
 from edge_imprint_firmware.protocol import Command
 
-__all__ = ["Progress", "blob_of", "check_method", "read_snapshot", "write_snapshot"]
+__all__ = ["Progress", "blob_of", "read_snapshot", "write_snapshot"]
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are there and the bytes of the whole."""
-
-
-def check_method(head: ImprintHead) -> None:
-    """Refuse a head that a device would answer wrongly with.
-
-    A device would ignore the second moment and hold cosines against thresholds that are drawn on other scores: nearly
-    everything would be "known".
-
-    Raises:
-        UsageError: its method is not "proxies".
-    """
-    if head.method != "proxies":
-        raise UsageError(
-            f'a device\'s head has method "proxies"; this one has "{head.method}". Teach one with method="proxies" '
-            "(edge-imprint learn --method proxies) and the budget of the device"
-        )
 
 
 def blob_of(head: ImprintHead) -> bytes:
