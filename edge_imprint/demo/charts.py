@@ -25,11 +25,12 @@ _COLOURS = {
     "bad": "#01020b",
 }
 _NAMES = {
-    "head": "edge-imprint head",
+    "auto": "edge-imprint",
+    "proxies": "edge-imprint, proxies alone",
     "qi": "one mean per class (Qi)",
     "westerhoff": "20 k-means proxies (Westerhoff)",
 }
-_METHOD_COLOURS = {"head": "accent", "qi": "second", "westerhoff": "third"}
+_METHOD_COLOURS = {"auto": "accent", "proxies": "good", "qi": "second", "westerhoff": "third"}
 
 
 def accuracy_against_shots(curve: Sequence[Mapping[str, Any]]) -> str:
@@ -49,7 +50,7 @@ def accuracy_against_shots(curve: Sequence[Mapping[str, Any]]) -> str:
             colour = _COLOURS[_METHOD_COLOURS[method]]
             axes.fill_between(x, low, high, color=colour, alpha=0.14, linewidth=0)
             style: dict[str, Any] = {"linewidth": 2.8, "markersize": 6, "zorder": 2}
-            if method != "head":  # thinner and on top: where two lines meet, both are seen
+            if method != "auto":  # thinner and on top: where two lines meet, both are seen
                 style = {"linewidth": 1.7, "markersize": 4, "zorder": 3, "linestyle": (0, (4, 2))}
             axes.plot(x, y, color=colour, marker="o", label=_NAMES[method], **style)
         axes.set_xscale("log")

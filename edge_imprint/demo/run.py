@@ -46,7 +46,7 @@ def run_demo(
         raise StorageError(
             f"the report folder cannot be made: {folder} ({error.strerror}); choose another --out"
         ) from error
-    learner = Learner(backbone=backbone, budget=story.BUDGET)
+    learner = Learner(backbone=backbone, budget=story.BUDGET, method="auto")
     scans = story.embed_digits(learner, advance)
     digits = story.digits_part(scans, advance)
     advance()
@@ -85,7 +85,7 @@ def run_demo(
 def _tell(numbers: dict[str, Any]) -> list[str]:
     objects, digits, memory = numbers["objects"], numbers["digits"], numbers["memory"]
     strangers = objects["verdicts_never_shown"]
-    head = {point["shots"]: point["mean"] for point in digits["curve"] if point["method"] == "head"}
+    head = {point["shots"]: point["mean"] for point in digits["curve"] if point["method"] == "auto"}
     return [
         f"Photographs: taught {len(objects['taught'])} things from {objects['shots']} views each; "
         f"{objects['accuracy']:.0f} % of new views named right.",

@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_imprint.backbones import BaseStatistics
 from edge_imprint.demo import data
 from edge_imprint.episodes import balanced_accuracy, evaluate
 from edge_imprint.head import ImprintHead
-from edge_imprint.learner import Learner
+from edge_imprint.learner import DEFAULT_BUDGET, Learner
 
-BUDGET = "64KB"
+BUDGET = DEFAULT_BUDGET
 TIGHT_BUDGET = "32KB"
 MEMORY_SHOTS = 30
 SHOTS = (1, 2, 5, 10, 20)
-CURVE_METHODS = ("head", "qi", "westerhoff")
+CURVE_METHODS = ("auto", "proxies", "qi", "westerhoff")
 CURVE_EPISODES = 5
 DIGITS_EACH = 100
 DIGITS_CHUNK = 100
@@ -59,11 +60,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Digits:
-    """Digit scans, embedded once, the same number of each digit."""
+    """Digit scans, embedded once, the same number of each digit; and what the backbone's bundle says of others."""
 
     pictures: NDArray[np.uint8]
     labels: NDArray[np.str_]
     embeddings: NDArray[np.float32]
+    base: BaseStatistics | None
 
     def of(self, digit: str, start: int, stop: int) -> NDArray[np.intp]:
         """Positions of the scans `start` to `stop` of one digit."""
@@ -83,7 +85,7 @@ def embed_digits(learner: Learner, advance: Callable[[], None]) -> Digits:
     for start in range(0, len(chosen), DIGITS_CHUNK):
         rows.append(learner.embed(list(pictures[chosen[start : start + DIGITS_CHUNK]])))
         advance()
-    return Digits(pictures[chosen], labels[chosen], np.concatenate(rows))
+    return Digits(pictures[chosen], labels[chosen], np.concatenate(rows), learner.backbone.base_statistics)
 
 
 def digits_part(digits: Digits, advance: Callable[[], None]) -> Part:
@@ -96,11 +98,12 @@ def digits_part(digits: Digits, advance: Callable[[], None]) -> Part:
         episodes=CURVE_EPISODES,
         queries=50,
         budget=BUDGET,
+        base=digits.base,
         advance=advance,
     )
     every = sorted(set(digits.labels.tolist()))
     shown = [digit for digit in every if digit not in SECRET_DIGITS]
-    head = ImprintHead(dim=digits.embeddings.shape[1], budget=BUDGET)
+    head = ImprintHead(digits.embeddings.shape[1], BUDGET, method="auto", base=digits.base)
     for position in digits.mixed(shown, 0, max(SHOTS)):
         head.partial_fit(digits.embeddings[position : position + 1], str(digits.labels[position]))
     asked = {digit: digits.of(digit, max(SHOTS), DIGITS_EACH) for digit in every}
@@ -129,6 +132,7 @@ def digits_part(digits: Digits, advance: Callable[[], None]) -> Part:
         "taught": shown,
         "never_shown": list(SECRET_DIGITS),
         "shots": max(SHOTS),
+        "method": head.method,
         "false_accept_rate": float(head.false_accept_rate),
         "verdicts_taught": _shares([verdicts[digit] for digit in shown]),
         "verdicts_never_shown": _shares([verdicts[digit] for digit in SECRET_DIGITS]),

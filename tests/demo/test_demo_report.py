@@ -42,7 +42,7 @@ def test_accuracy_is_told_for_every_method_and_shot_count(shown):
     assert [(p["method"], p["shots"]) for p in curve] == [
         (method, shots) for method in story.CURVE_METHODS for shots in story.SHOTS
     ]
-    head = {p["shots"]: p["mean"] for p in curve if p["method"] == "head"}
+    head = {p["shots"]: p["mean"] for p in curve if p["method"] == "auto"}
     assert head[20] > head[1] > 10  # better than guessing, and more shots help
 
 
