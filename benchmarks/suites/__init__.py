@@ -25,6 +25,7 @@ SUITES = (
     "accuracy",
     "learning",
     "unknown",
+    "advice",
     "latency",
     "solve",
     "factor",

@@ -10,7 +10,7 @@ from benchmarks.firmware import footprint
 
 # The goal for the stack; ceilings for flash that hold today, above the goals of 6 KB and 14 KB. They only ever go down.
 STACK_BYTES = 512
-FLASH = {"head": 8_200, "snapshot": 2_900, "store": 2_400, "protocol": 3_900}
+FLASH = {"head": 8_200, "snapshot": 2_900, "store": 2_400, "protocol": 3_900, "second moment": 7_200}
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,11 @@ def test_cmake_builds_the_library(board: str, tmp_path: Path) -> None:
     if board == "Cortex-M4":
         compiler = need("arm-none-eabi-gcc", "gcc-arm-none-eabi")
         options = ["-DCMAKE_SYSTEM_NAME=Generic", "-DCMAKE_SYSTEM_PROCESSOR=arm", f"-DCMAKE_C_COMPILER={compiler}"]
-        options += [f"-DCMAKE_C_FLAGS={' '.join(M4)} -Os", "-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY"]
+        headers = LIBRARY.parent / "boards" / "freestanding"
+        options += [
+            f"-DCMAKE_C_FLAGS={' '.join(M4)} -Os -isystem {headers}",
+            "-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY",
+        ]
     run(cmake, "-S", LIBRARY, "-B", tmp_path, *options)
     run(cmake, "--build", tmp_path, "--parallel", "2")
     assert (tmp_path / "libedge_imprint.a").stat().st_size > 0

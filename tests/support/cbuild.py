@@ -40,7 +40,7 @@ def build(output: str, *sources: Path, flags: Sequence[str] = (), cc: str = "cc"
     key = hashlib.sha256(repr((output, command)).encode()).hexdigest()[:12]
     target = _folder() / f"{key}-{output}"
     if not target.exists():
-        done = subprocess.run([*command, "-o", str(target)], capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, "-o", str(target), "-lm"], capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
     return target
 

@@ -138,33 +138,38 @@ void eimp_learn_shot(eimp_head *head, int32_t index, const eimp_label *label, in
     if (index < 0) {
         index = (int32_t)eimp_open_class(head, label, point);
     } else {
-        eimp_record *record = eimp_record_at(head, (uint32_t)index);
+        uint32_t *shots = &eimp_record_at(head, (uint32_t)index)->shots;
         eimp_save_record(head, (uint32_t)index);
         eimp_blend(head, (uint32_t)index, point);
         eimp_place(head, (uint32_t)index, point);
-        if (record->shots < 0xFFFFFFFFu) record->shots++;
+        *shots += *shots < 0xFFFFFFFFu;
         eimp_observe(&eimp_words_of(head)->own, own_q15, 4 * EIMP_WINDOW);
     }
     eimp_observe(&eimp_record_at(head, (uint32_t)index)->other, other_q15, EIMP_WINDOW);
 }
 
-static int32_t cosine_q15(int64_t score, int32_t query_scale) {
+static EIMP_APART int32_t cosine_q15(const eimp_head *head, int64_t score) {
     if (score == INT64_MIN) return EIMP_NO_SCORE;
-    return (int32_t)eimp_rounded(score, eimp_wide(query_scale, 1 << (EIMP_COEFFICIENT_BITS - 15 - 8)));
+    return (int32_t)eimp_rounded(score, (int64_t)((uint32_t)head->shot.query_scale << (EIMP_COEFFICIENT_BITS - 15 - 8)));
+}
+
+/* How the shot at hand scores before it is learnt. Apart from learning, so that its memory is not on the stack then. */
+static EIMP_APART void score_shot(eimp_head *head, int32_t index, int32_t *own_q15, int32_t *other_q15) {
+    contest best = {index, INT64_MIN, INT64_MIN};
+    eimp_refresh(head);
+    eimp_visit_scores(head, compare, &best);
+    *own_q15 = cosine_q15(head, best.own);
+    *other_q15 = cosine_q15(head, best.other);
 }
 
 /* Learn what eimp_quantise left in the working memory; `index` below 0 is a new class. */
 int eimp_learn_quantised(eimp_head *head, int32_t index, const eimp_label *label, uint64_t length2) {
-    contest best = {index, INT64_MIN, INT64_MIN};
+    int32_t own = EIMP_NO_SCORE, other = EIMP_NO_SCORE;
     if (index < 0 && eimp_n_classes(head) >= head->layout.max_classes) return EIMP_E_CAPACITY;
     const uint32_t shots = index < 0 ? 0 : eimp_record_at(head, (uint32_t)index)->shots;
     eimp_shot(head, length2, &head->shot);
-    if (eimp_n_slots(head) && eimp_is_sampled(shots)) {
-        eimp_refresh(head);
-        eimp_visit_scores(head, compare, &best);
-    }
-    const int32_t scale = head->shot.query_scale;
-    eimp_learn_shot(head, index, label, cosine_q15(best.own, scale), cosine_q15(best.other, scale));
+    if (eimp_n_slots(head) && eimp_is_sampled(shots)) score_shot(head, index, &own, &other);
+    eimp_learn_shot(head, index, label, own, other);
     return EIMP_OK;
 }
 

@@ -11,6 +11,13 @@
 #error "rows, numbers and records lie in the arena as they do in a snapshot: little-endian"
 #endif
 
+/* A function whose stack is given back before others are called. */
+#if defined(__GNUC__)
+#define EIMP_APART __attribute__((noinline))
+#else
+#define EIMP_APART
+#endif
+
 #define EIMP_HEADER_BYTES 64u
 #define EIMP_RECORD_BYTES 52u
 #define EIMP_SLOT_META_BYTES 20u
@@ -201,7 +208,7 @@ int eimp_is_sampled(uint32_t shots);
 void eimp_observe(eimp_running *running, int32_t cosine_q15, uint32_t window);
 void eimp_pool(eimp_running *mine, const eimp_running *theirs, uint32_t window);
 
-/* eimp_merge.c: whether another head's classes can be added. */
+/* eimp_merge.c: whether another head's classes can be added; not whether its backbone's name fits. */
 int eimp_merge_check(const eimp_head *head, const eimp_head *other);
 
 /* eimp_answer.c */

@@ -40,14 +40,14 @@ int eimp_merge_check(const eimp_head *head, const eimp_head *other) {
     if (!same_backbone(head, other)) return EIMP_E_BACKBONE;
     for (uint32_t source = 0; source < eimp_n_classes(other); source++)
         wanted += eimp_find(head, &eimp_record_at(other, source)->label) < 0;
-    if (wanted > head->layout.max_classes) return EIMP_E_CAPACITY;
-    return head->backbone_length || other->backbone_length <= head->backbone_room ? EIMP_OK : EIMP_E_CAPACITY;
+    return wanted > head->layout.max_classes ? EIMP_E_CAPACITY : EIMP_OK;
 }
 
 int eimp_merge(eimp_head *head, eimp_head *other) {
     const int status = eimp_merge_check(head, other);
     if (status != EIMP_OK) return status;
-    if (!head->backbone_length) (void)eimp_set_backbone(head, other->backbone, other->backbone_length);
+    if (!head->backbone_length && eimp_set_backbone(head, other->backbone, other->backbone_length) != EIMP_OK)
+        return EIMP_E_CAPACITY;
     head->can_undo = 0;
     for (uint32_t source = 0; source < eimp_n_classes(other); source++) merge_class(head, other, source);
     eimp_words *mine = eimp_words_of(head);

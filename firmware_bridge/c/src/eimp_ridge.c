@@ -260,6 +260,8 @@ static void pool(eimp_ridge *ridge, const eimp_head *other, uint32_t source) {
 int eimp_ridge_merge(eimp_ridge *ridge, eimp_ridge *other) {
     const int status = eimp_merge_check(ridge->head, other->head);
     if (status != EIMP_OK) return status;
+    if (!ridge->head->backbone_length && other->head->backbone_length > ridge->head->backbone_room)
+        return EIMP_E_CAPACITY;
     for (uint32_t source = 0; source < eimp_n_classes(other->head); source++) pool(ridge, other->head, source);
     (void)eimp_merge(ridge->head, other->head);
     add_scatter(ridge, other);
