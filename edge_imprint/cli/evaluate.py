@@ -64,7 +64,8 @@ def command(
       edge-imprint evaluate photos --methods auto,qi --json
     """
     from edge_imprint.backbones import load_backbone
-    from edge_imprint.episodes import check_methods, draw_episodes, evaluate
+    from edge_imprint.episodes import HEADS, check_methods, draw_episodes, evaluate
+    from edge_imprint.head import plan
 
     counts = _numbers(shots)
     chosen = None if methods is None else tuple(name.strip() for name in methods.split(","))
@@ -80,6 +81,9 @@ def command(
     }
     draw_episodes(labels, **settings)  # refuses what cannot work before the slow part
     loaded = load_backbone(backbone)
+    for name in chosen or ("proxies",):
+        if name in HEADS:
+            plan(loaded.dim, budget, method=HEADS[name])  # so does this
     with output.progress("Embedding pictures", len(paths), quiet=as_json) as advance:
         embeddings, kept, skipped = _embed(loaded, paths, advance)
     if skipped:
