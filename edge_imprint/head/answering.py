@@ -73,7 +73,7 @@ class Answers:
     def known_score(self, X: ArrayLike) -> NDArray[np.float32]:
         """What `thresholds` are drawn on: (n,) float32, higher for things that were taught.
 
-        The best proxy's cosine; with a second moment the best class's score and a quarter of that of what all classes
+        The best proxy's cosine; with a second moment the best class's score and half of that of what all classes
         have in common.
         """
         return (self._engine.best(self._quantized(X))[1] / ONE_Q23).astype(np.float32)

@@ -39,10 +39,10 @@ def class_scores(arena: Arena, second: Moment, queries: Int8) -> Int64:
 
 
 def foreground(best: NDArray[np.int64] | int, ground: NDArray[np.int64] | int) -> NDArray[np.int64] | int:
-    """How well something is known: its best class's score, which is before the background, and a quarter of that of the
+    """How well something is known: its best class's score, which is before the background, and half of that of the
     background itself.
     """
-    return best + (ground >> 2)
+    return best + (ground >> 1)
 
 
 def best_of(scores: Int64) -> tuple[Int64, Int64]:

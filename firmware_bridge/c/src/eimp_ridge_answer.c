@@ -53,7 +53,7 @@ uint32_t eimp_ridge_best(const eimp_head *head) {
     return best;
 }
 
-int32_t eimp_ridge_foreground(int32_t score_q23, int32_t ground_q23) { return score_q23 + (ground_q23 >> 2); }
+int32_t eimp_ridge_foreground(int32_t score_q23, int32_t ground_q23) { return score_q23 + (ground_q23 >> 1); }
 
 /* 2^-x times 2^30 for x = bits_q16 / 2^16 >= 0, off by at most 3e-6. */
 static int64_t half_to_the(int64_t bits_q16) {
