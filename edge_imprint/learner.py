@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from edge_imprint.backbones import Backbone, ImageLike, load_backbone
 from edge_imprint.errors import BackboneMismatchError, BundleError, ShapeError
 from edge_imprint.head import ImprintHead
+from edge_imprint.head.advice import Advice
+from edge_imprint.head.drift_report import Drift
+from edge_imprint.head.odd_shots import OddShots
 
 Label = str | int
 DEFAULT_BUDGET = "512KB"  # room for a second moment of 256 dimensions, and nothing to a Raspberry Pi
@@ -84,6 +87,7 @@ class Learner:
             dim=self.backbone.dim, budget=budget, method=method, false_accept_rate=false_accept_rate, **head_options
         )
         self.head.backbone = _note(self.backbone)
+        self.head.odd_shots = OddShots()
 
     def learn(self, images: ImageLike | Sequence[ImageLike], label: Label) -> None:
         """Show pictures of one class.
@@ -127,12 +131,25 @@ class Learner:
         if self.head.method == "ridge":
             sure = self.head.confidence(embeddings).tolist()
         classes: list[Label] = np.asarray(self.head.classes_).tolist()
+        self.head.observe(embeddings)
         predictions = []
         answers = zip(table.tolist(), np.asarray(nearest).tolist(), verdicts, sure, strict=True)
         for row, label, verdict, confidence in answers:
             scores = dict(zip(classes, row, strict=True))
             predictions.append(Prediction(label, scores[label], str(verdict), scores, confidence))
         return predictions
+
+    def advice(self) -> list[Advice]:
+        """What to show next, and what is wrong with what was shown: `ImprintHead.advice`."""
+        return self.head.advice()
+
+    def drift(self) -> Drift:
+        """Whether the pictures recognised since the last teaching look like those taught: `ImprintHead.drift`.
+
+        Raises:
+            NotTaughtError: no class was learned yet.
+        """
+        return self.head.drift()
 
     def embed(self, images: Sequence[ImageLike]) -> NDArray[np.float32]:
         """Embed pictures without learning: shape (n, dim), float32. Raises ImageError."""
@@ -178,6 +195,7 @@ class Learner:
         learner.backbone = _reopened(note, backbone, os.fspath(path))
         _check_same(note, learner.backbone, head.dim, os.fspath(path))
         head.backbone = _note(learner.backbone)
+        head.odd_shots = OddShots()
         return learner
 
     def _usable(self, pictures: list[ImageLike]) -> NDArray[np.float32]:

@@ -114,6 +114,7 @@ def _state(path: Path, as_json: bool) -> None:
         "false_accept_rate": head.false_accept_rate,
         "thresholds": None if thresholds is None else {name: round(v, 6) for name, v in thresholds._asdict().items()},
         "backbone": _note(head.backbone),
+        "advice": [piece.as_dict() for piece in head.advice()],
     }
     if as_json:
         output.write_json(facts)
@@ -140,6 +141,8 @@ def _state(path: Path, as_json: bool) -> None:
     output.write("\n")
     rows = [(str(label), str(shots[label]), str(proxies[label])) for label in shots]
     output.write_table(("class", "shots", "proxies"), rows)
+    if facts["advice"]:
+        output.write("\n" + "".join(f"{piece['sentence']}\n" for piece in facts["advice"]))
 
 
 def _sizes(parts: dict[str, int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,9 +12,11 @@ from edge_imprint.cli.common import Images, Json, State, expand_images, label_as
 from edge_imprint.errors import UsageError
 
 if TYPE_CHECKING:
+    from edge_imprint.head import ImprintHead
     from edge_imprint.learner import Learner
 
 DEFAULT_FALSE_ACCEPT_RATE = 0.05
+MOST_ADVICE = 3
 
 
 def command(
@@ -68,8 +70,10 @@ def command(
             learner = _create(backbone, budget, method, false_accept_rate)
         head = learner.head
         taught = label_as_taught(head, label)
+        before = sum(head.shots_per_class().values())
         _learn(learner, pictures, taught, quiet=as_json)
         learner.save(path)
+    advice = _advice(head, before, pictures)
     shots, proxies = head.shots_per_class()[taught], head.proxies_per_class()[taught]
     if as_json:
         output.write_json(
@@ -79,6 +83,7 @@ def command(
                 "shots": shots,
                 "proxies": proxies,
                 "method": head.method,
+                "advice": advice,
                 **usage(head, state),
             }
         )
@@ -89,6 +94,21 @@ def command(
             f"{_count(len(head.classes_), 'class', 'es')} {'uses' if len(head.classes_) == 1 else 'use'} "
             f"{size_text(head.nbytes)} of {size_text(head.budget)} ({state}).\n"
         )
+        for piece in [piece for piece in advice if label in map(str, piece["labels"])][:MOST_ADVICE]:
+            output.write(f"{piece['sentence']}\n")
+
+
+def _advice(head: ImprintHead, before: int, pictures: list[Path]) -> list[dict[str, Any]]:
+    """The head's advice; a shot of these pictures that looks odd is called by its file."""
+    found = []
+    for piece in head.advice():
+        plain = piece.as_dict()
+        number = piece.numbers.get("shot")
+        if piece.kind == "odd shot" and number is not None and before < number <= before + len(pictures):
+            plain["image"] = str(pictures[int(number) - before - 1])
+            plain["sentence"] = f"{plain['image']}: {plain['sentence']}"
+        found.append(plain)
+    return found
 
 
 def _learn(learner: Learner, pictures: list[Path], label: str | int, *, quiet: bool) -> None:
@@ -100,7 +120,9 @@ def _learn(learner: Learner, pictures: list[Path], label: str | int, *, quiet: b
         for picture in pictures:
             embeddings.append(learner.embed([picture]))
             advance()
-    learner.head.partial_fit(np.concatenate(embeddings), label)
+    # One by one, which gives the same head: each shot is looked at by a head that knows the ones before.
+    for row in np.concatenate(embeddings):
+        learner.head.partial_fit(row[None], label)
 
 
 def _create(backbone: str | None, budget: str | None, method: str | None, false_accept_rate: float | None) -> Learner:

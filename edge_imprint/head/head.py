@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_imprint import snapshot
-from edge_imprint.errors import CapacityError, NotTaughtError, ShapeError, UnknownLabelError
+from edge_imprint.errors import CapacityError, NotTaughtError, ShapeError, UnknownLabelError, UsageError
 from edge_imprint.head import codec, fixed, merging
 from edge_imprint.head.budget import parse_budget
 from edge_imprint.head.engine import make_engine
@@ -217,6 +217,7 @@ class ImprintHead(Teaching):
 
         Raises:
             ShapeError: the heads' dimensions differ.
+            UsageError: one has a second moment and the other has not.
             BackboneMismatchError: both name a backbone and it is not the same.
             CapacityError: the other's new classes do not fit. In every case this head is unchanged.
         """
@@ -224,6 +225,11 @@ class ImprintHead(Teaching):
             raise ShapeError(f"merge takes another ImprintHead; got {type(other).__name__}")
         if other.dim != self.dim:
             raise ShapeError(f"heads to merge need one dim; got {self.dim} and {other.dim}")
+        if other.method != self.method:
+            raise UsageError(
+                f"heads to merge need one method; got {self.method} and {other.method}. Make both with "
+                f"method={self.method!r}"
+            )
         merging.check_backbones(self.backbone, other.backbone)
         self._check_capacity(other._labels)
         if other is self or type(other._engine) is not type(self._engine):

@@ -48,6 +48,7 @@ def test_learn_json_counts_what_was_added_and_what_is_there(run, pictures, state
         "shots",
         "proxies",
         "method",
+        "advice",
         "classes",
         "bytes_used",
         "budget",
@@ -56,6 +57,17 @@ def test_learn_json_counts_what_was_added_and_what_is_there(run, pictures, state
     assert (said["label"], said["shots_added"], said["shots"], said["classes"]) == ("dots", 2, 7, 3)
     assert said["proxies"] >= 1
     assert 0 < said["bytes_used"] <= said["budget"] == 16384
+
+
+def test_learn_and_info_say_what_to_show_next(run, bundle, pictures, tmp_path):
+    state = tmp_path / "few.eimp"
+    done = run("learn", "dots", pictures / "dots/1.png", "--state", state, "--backbone", bundle)
+    assert "'dots' is the only class" in done.out
+    run("learn", "rings", pictures / "rings/1.png", "--state", state)
+    advice = only_json(run("info", state, "--json"))["advice"]
+    assert {label for piece in advice for label in piece["labels"]} == {"dots", "rings"}
+    said = run("info", state).out
+    assert all(piece["sentence"] in said for piece in advice)
 
 
 def test_learn_takes_a_folder_as_its_pictures(run, pictures, state, tmp_path):

@@ -154,3 +154,11 @@ def test_storage_that_fails_while_reading_leaves_the_head_or_empties_it(head):
             break
     assert set(codes) == {STORAGE}
     assert len(codes) > 50
+
+
+def test_a_second_moment_is_refused_by_what_reads_none(head):
+    ridge = ImprintHead(6, 4096, method="ridge")
+    ridge.partial_fit(np.random.default_rng(1).normal(size=(6, 6)), ["mug", "cup"] * 3)
+    with pytest.raises(CError) as refused:
+        head.load(blob_of(ridge))
+    assert refused.value.code == VERSION

@@ -7,7 +7,7 @@ import pytest
 from heads import blob, budget_for, clumps, digits, reload, row, split_digits
 
 from edge_imprint import ImprintHead
-from edge_imprint.errors import BackboneMismatchError, CapacityError, ShapeError
+from edge_imprint.errors import BackboneMismatchError, CapacityError, ShapeError, UsageError
 
 SHOTS_WORD = 2
 
@@ -129,3 +129,14 @@ def test_merging_an_empty_head_changes_nothing_but_undo():
     before = blob(head)
     head.merge(ImprintHead(16, "2KB"))
     assert blob(head) == before
+
+
+def test_heads_of_different_methods_are_not_merged():
+    proxies, ridge = (ImprintHead(dim=8, budget="16KB", method=method) for method in ("proxies", "ridge"))
+    for head in (proxies, ridge):
+        head.partial_fit(np.eye(8)[:2], ["a", "b"])
+    for mine, theirs in ((proxies, ridge), (ridge, proxies)):
+        with pytest.raises(UsageError, match="one method"):
+            mine.merge(theirs)
+        assert mine.classes_.tolist() == ["a", "b"]
+        assert mine.shots_per_class() == {"a": 1, "b": 1}

@@ -24,12 +24,15 @@ def base_covariance(base: BaseMoments | None, dim: int) -> NDArray[np.float64] |
     """The covariance of the base embeddings, (dim, dim).
 
     Raises:
-        ShapeError: another dimension.
+        ShapeError: another dimension, or no such thing.
         ValueRangeError: a number is not finite, or larger than unit embeddings allow.
     """
     if base is None:
         return None
-    mean, second = np.asarray(base.mean, np.float64), np.asarray(base.second_moment, np.float64)
+    try:
+        mean, second = np.asarray(base.mean, np.float64), np.asarray(base.second_moment, np.float64)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ShapeError(f"base must have mean and second_moment, as base_statistics has; got {base!r}") from error
     if mean.shape != (dim,) or second.shape != (dim, dim):
         raise ShapeError(
             f"base must have mean ({dim},) and second_moment ({dim}, {dim}); got {mean.shape}, {second.shape}"

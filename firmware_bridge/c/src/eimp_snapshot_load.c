@@ -63,6 +63,8 @@ static void check_table(source *s, const eimp_file_header *header) {
         if (!expect(s, name_is_possible(entry.name) && entry.length <= header->size - at)) return;
         crc_over(s, at, entry.length, &crc);
         expect(s, crc == entry.crc);
+        /* Its thresholds belong to a second moment, which is not read here. */
+        if (s->status == EIMP_OK && !memcmp(entry.name, "ridge\0\0", EIMP_SECTION_NAME_BYTES)) s->status = EIMP_E_VERSION;
         for (uint32_t section = 0; section < EIMP_SNAPSHOT_SECTIONS; section++)
             if (!memcmp(eimp_section_names[section], entry.name, EIMP_SECTION_NAME_BYTES)) {
                 s->at[section] = at;
