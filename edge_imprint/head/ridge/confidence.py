@@ -1,7 +1,7 @@
 """From scores to a probability that means what it says, in whole numbers.
 
 The scores of classes are logarithmic likelihoods up to a factor, the sharpness, which grows with the shots: on
-embeddings of five networks (docs/DESIGN.md) about 10 + 0.55 n. How far it is off on the data at hand is learnt from
+embeddings of five networks (docs/DESIGN.md) about 18 + 0.5 n. How far it is off on the data at hand is learnt from
 the shots: each is scored before it is learnt, and the mean confidence is drawn to the share of right answers. The
 first three of a class are left out: with so few a class is told worse than it will be.
 """
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from edge_imprint.head.ridge.state import SHARPNESS_MAX, Moment
 
-# log2(e) (10 + 0.55 n) times 2^8.
-_SHARP_Q8, _SHARP_PER_SHOT_Q8 = 3693, 203
+# log2(e) (18 + 0.5 n) times 2^8.
+_SHARP_Q8, _SHARP_PER_SHOT_Q8 = 6648, 185
 _MOST_SHOTS = 1 << 20
 _MOST_PLAIN_Q16, _MOST_Q16 = 1 << 32, 1 << 37
 _GONE = 40 << 16

@@ -4,9 +4,9 @@
 #include "eimp_kernels.h"
 #include "eimp_ridge_internal.h"
 
-/* log2(e) (10 + 0.55 n) times 2^8 */
-#define SHARP_Q8 3693
-#define SHARP_PER_SHOT_Q8 203
+/* log2(e) (18 + 0.5 n) times 2^8 */
+#define SHARP_Q8 6648
+#define SHARP_PER_SHOT_Q8 185
 #define MOST_SHOTS (1u << 20)
 #define MOST_PLAIN_Q16 ((int64_t)1 << 32)
 #define MOST_Q16 ((int64_t)1 << 37)
