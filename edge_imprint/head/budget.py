@@ -118,6 +118,10 @@ class Layout:
         """Bytes in use with so many classes and proxies, header and journal included."""
         return self.budget - self.pool_bytes + classes * RECORD_BYTES + slots * self.slot_bytes
 
+    def budget_for(self, classes: int) -> int:
+        """The budget that so many classes need, with one proxy each and the journal of this one."""
+        return self.used_bytes(classes, classes)
+
     def parts(self, classes: int, slots: int) -> dict[str, int]:
         """Bytes by purpose with so many classes and proxies; they add up to `budget`."""
         used = {

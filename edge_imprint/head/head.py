@@ -170,7 +170,7 @@ class ImprintHead(Teaching):
         wanted = len(self._labels) + len({label for label in labels if label not in self._index})
         layout = self._engine.layout
         if wanted > layout.max_classes:
-            need = layout.used_bytes(wanted, wanted)
+            need = layout.budget_for(wanted)
             raise CapacityError(
                 f"a budget of {self.budget} bytes holds {layout.max_classes} classes at dim={self.dim}; got class "
                 f"number {wanted}. Forget a class, or make a head with budget={need} or more"

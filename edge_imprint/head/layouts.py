@@ -16,11 +16,11 @@ def layout_for(dim: int, budget: int, undo: bool | None, method: str) -> AnyLayo
         BudgetError: the budget holds no class.
         ShapeError: `dim` is out of range.
     """
+    if method == "ridge":
+        return RidgeLayout(dim, budget, undo)
     plain = Layout(dim, budget, undo)
     if method == "proxies":
         return plain
-    if method == "ridge":
-        return RidgeLayout(dim, budget, undo)
     if 3 * fixed_bytes(dim) > 2 * budget:
         return plain
     try:

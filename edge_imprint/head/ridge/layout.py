@@ -99,6 +99,16 @@ class RidgeLayout:
         """Bytes in use with so many classes and proxies: what is fixed, and a discriminant for each proxy."""
         return fixed_bytes(self.dim) + slots * row_bytes(self.dim) + self.proxies.used_bytes(classes, slots)
 
+    def budget_for(self, classes: int) -> int:
+        """The budget that so many classes need, with one proxy each and the journal of this one.
+
+        More than they use: where a class record lies a proxy could, and has room for a discriminant.
+        """
+        budget = self.used_bytes(classes, classes)
+        while RidgeLayout(self.dim, budget, self.undo).max_classes < classes:
+            budget += row_bytes(self.dim)
+        return budget
+
     def parts(self, classes: int, slots: int) -> dict[str, int]:
         """Bytes by purpose with so many classes and proxies; they add up to `budget`."""
         used = {

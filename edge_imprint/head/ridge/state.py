@@ -161,7 +161,8 @@ class Moment:
         diagonal = self.scatter[places]
         possible = abs(sharpness) <= SHARPNESS_MAX and diagonal.min() > 0 and diagonal.max() <= moment.MOST
         if possible:
-            self._factorise(self.scatter, self.factor, FLOOR)
+            with np.errstate(all="ignore"):
+                self._factorise(self.scatter, self.factor, FLOOR)
             possible = bool(self.factor[places].min() > np.sqrt(FLOOR))
         if not possible:
             raise SnapshotCorruptError("the snapshot's scatter is none that shots can have. Use a backup")
