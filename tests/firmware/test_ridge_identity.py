@@ -94,7 +94,7 @@ def test_courses_of_short_lessons(monkeypatch, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 250))
+@pytest.mark.parametrize("seed", range(100, 150))
 def test_courses_of_long_lessons(monkeypatch, seed):
     course(monkeypatch, seed, 80)
 
