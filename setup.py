@@ -57,6 +57,7 @@ setup(
             depends=[str(GLUE_HEADER)],
             define_macros=[("EIMP_RUNTIME_KERNELS", None), ("EIMP_SOURCE_DIGEST", f'"{source_digest()}"')],
             extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-std=c99", "-ffp-contract=off"],
+            libraries=[] if sys.platform == "win32" else ["m"],
             optional=True,
         )
     ],
