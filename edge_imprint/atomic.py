@@ -1,4 +1,7 @@
-"""Replace a file: a kill, a full disk or a power cut leaves the old content or the new, never neither."""
+"""Replace a file: a kill, a full disk or a power cut leaves the old content or the new, never neither.
+
+And work in a folder that an interrupt at any moment leaves nothing of.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from typing import BinaryIO
 
 from edge_imprint.errors import StorageError
 
-__all__ = ["open_regular", "replace_file", "storage_errors"]
+__all__ = ["open_regular", "replace_file", "scratch_folder", "storage_errors"]
 
 _TEMP_NAME = re.compile(r"\.edge-imprint-[0-9a-f]{16}\.tmp")
 
@@ -30,6 +33,40 @@ _WAYS_OUT = {
     errno.EISDIR: "Name a file, not a folder",
     errno.ENAMETOOLONG: "Choose a shorter name",
 }
+
+
+@contextlib.contextmanager
+def scratch_folder(parent: str | os.PathLike[str] | None = None, prefix: str = "edge-imprint-") -> Iterator[Path]:
+    """A new folder for this user alone, gone with all it holds at the end of the block, Ctrl-C at any moment included.
+
+    `tempfile.TemporaryDirectory` makes the folder before anything knows its name: a Ctrl-C in between leaves it.
+
+    Args:
+        parent: where it is made; the system's folder for temporary files by default.
+        prefix: of its name, before 16 hexadecimal digits.
+
+    Raises:
+        OSError: the folder cannot be made.
+
+    Example:
+        >>> with scratch_folder() as folder:
+        ...     _ = (folder / "part").write_bytes(b"1")
+        >>> folder.exists()
+        False
+    """
+    import shutil
+    import tempfile  # here, since starting up needs neither
+
+    folder = Path(tempfile.gettempdir() if parent is None else parent, f"{prefix}{os.urandom(8).hex()}")
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        except BaseException:  # an interrupt; on the way out of it rmtree may also close a descriptor twice
+            shutil.rmtree(folder, ignore_errors=True)
+            raise KeyboardInterrupt from None
 
 
 @contextlib.contextmanager

@@ -8,8 +8,6 @@ import errno
 import hashlib
 import io
 import os
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_imprint.atomic import scratch_folder
 from edge_imprint.backbones.manifest import MANIFEST_NAME, Manifest, read_manifest
 from edge_imprint.backbones.spec import FileSpec
 from edge_imprint.errors import BundleError, StorageError
@@ -215,25 +214,22 @@ def write_bundle(
     for name, sha256 in promised.items():
         _check_content(name, contents[name], sha256)
     folder = check_target(folder, replace=replace)
-    temporary: Path | None = None
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        new = temporary / "new"
-        new.mkdir(mode=0o755)
-        for name, content in [*contents.items(), *(extras or {}).items(), (MANIFEST_NAME, manifest.to_json().encode())]:
-            with (new / name).open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-        _put_in_place(new, folder, temporary / "old")
+        with scratch_folder(folder.parent, f".{folder.name}.") as scratch:
+            new = scratch / "new"
+            new.mkdir(mode=0o755)
+            written = [*contents.items(), *(extras or {}).items(), (MANIFEST_NAME, manifest.to_json().encode())]
+            for name, content in written:
+                with (new / name).open("wb") as stream:
+                    stream.write(content)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            _put_in_place(new, folder, scratch / "old")
     except OSError as error:
         raise StorageError(
             f"a bundle is written into a new or empty folder; {folder}: {error.strerror or error}. "
             "Make room, or name another folder."
         ) from None
-    finally:  # also on Ctrl-C
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _put_in_place(new: Path, folder: Path, aside: Path) -> None:

@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_imprint.atomic import scratch_folder
 from edge_imprint.backbones.onnx import OnnxRunner
 from edge_imprint.backbones.probe import noise
 from edge_imprint.backbones.tflite import RUNTIMES, TfliteRunner
@@ -75,8 +75,8 @@ def measure(contents: Mapping[str, bytes]) -> dict[str, Measurement]:
     Raises:
         ExportError: a process with a file failed; the message names the file or says what happened.
     """
-    with tempfile.TemporaryDirectory(prefix="edge-imprint-") as folder:
-        paths = [Path(folder, name) for name in contents]
+    with scratch_folder() as folder:
+        paths = [folder / name for name in contents]
         for path in paths:
             path.write_bytes(contents[path.name])
         return dict(zip(contents, measure_files(paths), strict=True))

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "atomic": {"errors"},
     "snapshot": {"errors", "atomic"},
     "imprint": {"errors"},
-    "backbones": {"errors"},
+    "backbones": {"errors", "atomic"},
     "head": {"errors", "snapshot"},
 }
 MAY_IMPORT["learner"] = {*MAY_IMPORT}

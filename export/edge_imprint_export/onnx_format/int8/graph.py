@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_imprint.atomic import scratch_folder
 from edge_imprint.errors import ExportError, MissingRuntimeError
 
 STANDARD = ("", "ai.onnx")
@@ -59,8 +58,8 @@ def _one_line(error: Exception) -> str:
 def _simplified(content: bytes) -> bytes:
     """What onnxruntime's basic optimiser makes of a file: constants folded, batch norm inside the convolutions."""
     _, onnxruntime = packages()
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "simplified.onnx"
+    with scratch_folder() as folder:
+        target = folder / "simplified.onnx"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
