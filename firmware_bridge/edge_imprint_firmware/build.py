@@ -13,10 +13,9 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from edge_imprint.atomic import storage_errors
+from edge_imprint.atomic import scratch_folder, storage_errors
 from edge_imprint.errors import EdgeImprintError, MissingRuntimeError
 from edge_imprint_firmware.boards import Board
 from edge_imprint_firmware.generate import MARKER, generate
@@ -73,8 +72,8 @@ def program(board: Board, options: HeadOptions, state: str | Path | None = None)
     cache = cache_folder()
     with storage_errors("write", cache):
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".building-", dir=cache) as scratch:
-            project = Path(scratch) / "project"
+        with scratch_folder(cache, ".building-") as scratch:
+            project = scratch / "project"
             generate(project, board, options, state=state)
             target = cache / f"{_digest(project, cc)}.elf"
             if not target.exists():
