@@ -1,7 +1,7 @@
 """README's tables: every `<!-- benchmarks:NAME -->` ... `<!-- /benchmarks -->` is filled from the results.
 
 NAME is a suite (`accuracy`), a part of one (`accuracy.cost`), `targets` (what the project promises, over
-all suites) or `machine` (what it was measured on).
+all suites) or `machine` (what it was measured on). Figures of suites that offer `plots` are drawn beside the results.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import re
 from functools import partial
 from pathlib import Path
 
-from benchmarks import results, suites
+from benchmarks import drawing, results, suites
 from benchmarks.errors import BenchmarkError
 from benchmarks.markdown import table
 from benchmarks.results import Result, Target
+from edge_imprint.errors import MissingRuntimeError
 
 BLOCK = re.compile(
     r"(?P<open><!-- benchmarks:(?P<name>[\w.]+) -->\n)(?P<body>.*?)(?P<close><!-- /benchmarks -->)", re.DOTALL
 )
 OPENING = re.compile(r"<!-- benchmarks:([^>]*?) -->")
+PLOTS = "plots"
 OVER_ALL_SUITES = ("targets", "machine")
 
 
@@ -32,6 +34,8 @@ def main(readme: Path, folder: Path, *, check: bool) -> int:
     """
     text = readme.read_text(encoding="utf-8")
     fresh = render(text, folder)
+    if not check:
+        draw(folder)
     if fresh == text:
         return 0
     if check:
@@ -55,6 +59,30 @@ def render(text: str, folder: Path) -> str:
             "<!-- /benchmarks --> on lines of their own"
         )
     return BLOCK.sub(partial(_fill, folder), text)
+
+
+def draw(folder: Path) -> list[Path]:
+    """Draw the figures of every suite that offers `plots` and has a result, into `folder/plots`; the files drawn.
+
+    Raises:
+        BenchmarkError: matplotlib is not installed, or a result is of another schema.
+    """
+    files = []
+    for name in suites.SUITES:
+        plots = getattr(suites.load(name), "plots", None) if (folder / f"{name}.json").is_file() else None
+        result = results.load(name, folder) if plots else None
+        if plots is None or result is None or result.quick or not result.measurements:
+            continue
+        (folder / PLOTS).mkdir(exist_ok=True)
+        try:
+            with drawing.style() as pyplot:
+                for figure_name, figure in plots(result).items():
+                    files.append(folder / PLOTS / f"{figure_name}.png")
+                    drawing.save(figure, files[-1])
+                    pyplot.close(figure)
+        except MissingRuntimeError as error:
+            raise BenchmarkError(str(error)) from None
+    return files
 
 
 def _fill(folder: Path, found: re.Match[str]) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
+from benchmarks.drawing import save, style
 from benchmarks.paper import extra
 from benchmarks.paper.cells import ALL, HEADS
 from benchmarks.paper.diagram import critical_difference_diagram
@@ -69,35 +67,10 @@ def draw_all(folder: Path, kind: str) -> list[Path]:
                 continue
             file = folder / f"{name}.{kind}"
             with storage_errors("write", file):
-                # No date and no random names: the same results give the same file.
-                figure.savefig(file, metadata={"Date": None} if kind == "svg" else None)
-                if kind == "png":
-                    _shrink(file)
+                save(figure, file)
             plots.close(figure)
             files.append(file)
     return files
-
-
-def _shrink(file: Path) -> None:
-    """Save a PNG with as many colours as these figures need: a third of the bytes."""
-    with Image.open(file) as picture:
-        few = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
-    few.save(file, optimize=True)
-
-
-@contextmanager
-def style() -> Iterator[Any]:
-    """matplotlib.pyplot without a screen, in the look of these figures."""
-    extra.need("matplotlib", "drawing figures").use("agg")
-    plots = extra.need("matplotlib.pyplot", "drawing figures")
-    look = {
-        "svg.fonttype": "none", "svg.hashsalt": "edge-imprint", "font.family": "sans-serif", "font.size": 9,
-        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4",
-        "axes.axisbelow": True, "legend.frameon": False, "savefig.dpi": 100, "axes.titlesize": 9,
-        "figure.constrained_layout.use": True,
-    }  # fmt: skip
-    with plots.rc_context(look):
-        yield plots
 
 
 def accuracy_against_k(summary: Summary) -> Figure | None:
