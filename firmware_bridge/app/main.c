@@ -14,6 +14,7 @@ static uint32_t
     line_bytes[(EIMP_RPC_BYTES(EIMP_APP_DIM, EIMP_APP_BACKBONE_BYTES, EIMP_APP_PAYLOAD_BYTES) + 3u) / 4u];
 static eimp_store_config flash;
 static eimp_store store;
+static eimp_rpc_resources resources;
 static eimp_rpc rpc;
 
 static void send(void *context, const uint8_t *bytes, uint32_t count) {
@@ -34,6 +35,15 @@ static uint32_t stack_bytes(void *context) {
 static uint32_t milliseconds(void *context) {
     (void)context;
     return (uint32_t)(eimp_port_ticks() / (EIMP_PORT_CLOCK_HZ / 1000u));
+}
+
+/* What the program takes of this board, which never changes. */
+static void look_at_board(eimp_rpc_resources *out) {
+    out->arena_bytes = sizeof arena;
+    out->variables_bytes = eimp_variables_bytes();
+    out->stack_room = eimp_stack_room();
+    out->image_bytes = eimp_image_bytes();
+    out->counter_hz = eimp_port_counter_unit() == EIMP_COUNT_CYCLES ? EIMP_PORT_CLOCK_HZ : 0;
 }
 
 static void restart(void *context) {
@@ -101,6 +111,7 @@ int main(void) {
                                    .stack_bytes = stack_bytes,
                                    .milliseconds = milliseconds,
                                    .reboot = restart,
+                                   .resources = &resources,
                                    .name = EIMP_APP_NAME,
                                    .max_payload = EIMP_APP_PAYLOAD_BYTES};
     eimp_port_init();
@@ -110,6 +121,7 @@ int main(void) {
     }
     line.store = wake(line.head);
     line.counter_unit = eimp_port_counter_unit();
+    look_at_board(&resources);
     if (eimp_rpc_init(&rpc, &line, line_bytes, sizeof line_bytes) != EIMP_OK) {
         static const char why[] = "edge-imprint: eimp_app_config.h asks for a line that cannot be\n";
         give_up(why, sizeof why - 1u);

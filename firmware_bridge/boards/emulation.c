@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "eimp_protocol.h"
 #include "flash_host.h"
 #include "port.h"
 #include "port_config.h"
@@ -12,7 +13,9 @@
 /* A tick in sixteenths of a nanosecond: a whole number for 16, 20, 25 and 32 MHz. */
 #define TICK_NS_16 (1000000000u / EIMP_PORT_CLOCK_HZ * 16u + 1000000000u % EIMP_PORT_CLOCK_HZ * 16u / EIMP_PORT_CLOCK_HZ)
 
+#if EIMP_PORT_SEMIHOSTING
 static uint8_t shift = NO_SHIFT;
+#endif
 
 void eimp_emulation_begin(void) {
 #if EIMP_PORT_SEMIHOSTING
@@ -38,10 +41,18 @@ void eimp_emulation_begin(void) {
 #endif
 }
 
-int eimp_emulation_counts(void) {
-    return shift != NO_SHIFT;
+uint32_t eimp_emulation_counter(void) {
+#if EIMP_PORT_SEMIHOSTING
+    return shift == NO_SHIFT ? 0 : (uint32_t)(eimp_port_ticks() * TICK_NS_16 >> (shift + 4u));
+#else
+    return (uint32_t)eimp_port_ticks();
+#endif
 }
 
-uint32_t eimp_emulation_instructions(void) {
-    return shift == NO_SHIFT ? 0 : (uint32_t)(eimp_port_ticks() * TICK_NS_16 >> (shift + 4u));
+uint8_t eimp_emulation_counter_unit(void) {
+#if EIMP_PORT_SEMIHOSTING
+    return shift == NO_SHIFT ? EIMP_COUNT_NONE : EIMP_COUNT_INSTRUCTIONS;
+#else
+    return EIMP_COUNT_CYCLES;
+#endif
 }

@@ -8,10 +8,10 @@
 /* Ask. Nothing comes of it where nobody answers: on a real board, or without semihosting. */
 void eimp_emulation_begin(void);
 
-/* Instructions since the start; 0 where the command line gave no shift. */
-uint32_t eimp_emulation_instructions(void);
-
-/* 1 where instructions are counted. */
-int eimp_emulation_counts(void);
+/* What eimp_port_counter() and eimp_port_counter_unit() are to say. A program that asks an emulator has instructions to
+ * show where the command line gave a shift, and nothing otherwise: an emulator's time is no count of cycles. One that does
+ * not ask (EIMP_PORT_SEMIHOSTING is 0) runs on a real board: there the timer's ticks are the processor's cycles. */
+uint32_t eimp_emulation_counter(void);
+uint8_t eimp_emulation_counter_unit(void);
 
 #endif

@@ -35,7 +35,8 @@ void eimp_port_send(const uint8_t *data, size_t count);
 /* Ticks of EIMP_PORT_CLOCK_HZ since the start. */
 uint64_t eimp_port_ticks(void);
 
-/* What operations are measured with: a count that wraps at 2^32, and its unit (enum eimp_counter_unit). */
+/* What operations are measured with: a count that wraps at 2^32, and its unit (enum eimp_counter_unit). Cycles are those
+ * of EIMP_PORT_CLOCK_HZ. */
 uint32_t eimp_port_counter(void);
 uint8_t eimp_port_counter_unit(void);
 

@@ -1,7 +1,6 @@
 /* Port for Arm's MPS2 and MPS3 FPGA boards, emulated by qemu-system-arm: the CMSDK UART ("ARM Cortex-M System Design
  * Kit Technical Reference Manual", APB UART). It holds one received byte. */
 #include "cortex_m.h"
-#include "eimp_protocol.h"
 #include "emulation.h"
 #include "flash_host.h"
 #include "flash_ram.h"
@@ -61,13 +60,12 @@ void eimp_port_send(const uint8_t *data, size_t count) {
     }
 }
 
-/* The processor's clock drives the timer, so ticks are cycles; in an emulator they are what it makes them. */
 uint32_t eimp_port_counter(void) {
-    return eimp_emulation_counts() ? eimp_emulation_instructions() : (uint32_t)eimp_port_ticks();
+    return eimp_emulation_counter();
 }
 
 uint8_t eimp_port_counter_unit(void) {
-    return eimp_emulation_counts() ? EIMP_COUNT_INSTRUCTIONS : EIMP_COUNT_CYCLES;
+    return eimp_emulation_counter_unit();
 }
 
 const eimp_port_flash *eimp_port_get_flash(void) {

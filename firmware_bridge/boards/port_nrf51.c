@@ -1,7 +1,6 @@
 /* Port for the BBC micro:bit (first edition, nRF51822), real or emulated by qemu-system-arm: UART over the USB bridge,
  * flash by the NVMC ("nRF51 Series Reference Manual", chapters UART and NVMC). */
 #include "cortex_m.h"
-#include "eimp_protocol.h"
 #include "emulation.h"
 #include "flash_host.h"
 #include "flash_nvmc.h"
@@ -79,13 +78,12 @@ void eimp_port_send(const uint8_t *data, size_t count) {
     }
 }
 
-/* The processor's clock drives the timer, so ticks are cycles; in an emulator they are what it makes them. */
 uint32_t eimp_port_counter(void) {
-    return eimp_emulation_counts() ? eimp_emulation_instructions() : (uint32_t)eimp_port_ticks();
+    return eimp_emulation_counter();
 }
 
 uint8_t eimp_port_counter_unit(void) {
-    return eimp_emulation_counts() ? EIMP_COUNT_INSTRUCTIONS : EIMP_COUNT_CYCLES;
+    return eimp_emulation_counter_unit();
 }
 
 const eimp_port_flash *eimp_port_get_flash(void) {

@@ -7,10 +7,16 @@
 extern uint32_t eimp_data_start[], eimp_data_end[], eimp_bss_start[], eimp_bss_end[];
 extern const uint32_t eimp_data_load[];
 extern uint32_t eimp_stack_limit[], eimp_stack_top[];
+/* Set by vectors.S: the first word of the program. */
+extern const uint32_t eimp_vectors[];
 
 #define PAINT 0xA5A5A5A5u
 
 int main(void);
+
+static uint32_t between(const uint32_t *start, const uint32_t *end) {
+    return (uint32_t)((uintptr_t)end - (uintptr_t)start);
+}
 
 /* Paint what lies below this function's frame. */
 static void paint_stack(void) {
@@ -40,4 +46,16 @@ uint32_t eimp_stack_high_water(void) {
         word++;
     }
     return (uint32_t)((uintptr_t)eimp_stack_top - (uintptr_t)word);
+}
+
+uint32_t eimp_stack_room(void) {
+    return between(eimp_stack_limit, eimp_stack_top);
+}
+
+uint32_t eimp_variables_bytes(void) {
+    return between(eimp_data_start, eimp_bss_end);
+}
+
+uint32_t eimp_image_bytes(void) {
+    return between(eimp_vectors, eimp_data_load) + between(eimp_data_start, eimp_data_end);
 }

@@ -9,7 +9,7 @@ import struct
 from enum import IntEnum, IntFlag
 from typing import Final, NamedTuple
 
-PROTOCOL_VERSION: Final = (1, 0)
+PROTOCOL_VERSION: Final = (1, 1)
 SNAPSHOT_VERSION: Final = (1, 0)
 REVISION: Final = 2
 MAX_DIM: Final = 4096
@@ -102,6 +102,7 @@ class Capability(IntFlag):
     STACK = 4
     CLOCK = 8
     REBOOT = 16
+    RESOURCES = 32
 
 
 class CounterUnit(IntEnum):
@@ -152,6 +153,7 @@ class Command(IntEnum):
     SAVE = 22
     LOAD = 23
     RESET = 24
+    RESOURCES = 25
 
 
 HELLO_REQUEST: Final = struct.Struct("<BBI")  # major, minor, session
@@ -267,3 +269,17 @@ SNAPSHOT_WRITE_REQUEST: Final = struct.Struct("<I")  # offset
 SNAPSHOT_WRITE_REPLY: Final = struct.Struct("<I")  # received
 
 SNAPSHOT_STATUS_REPLY: Final = struct.Struct("<III")  # size, crc, received
+
+
+class ResourcesReply(NamedTuple):
+    """Fields of resources's reply."""
+
+    arena_bytes: int
+    variables_bytes: int
+    stack_room: int
+    image_bytes: int
+    counter_hz: int
+    counter_overhead: int
+
+
+RESOURCES_REPLY: Final = struct.Struct("<IIIIII")

@@ -207,6 +207,8 @@ static void step(host *self, fuzz_input *input) {
     }
 }
 
+static const eimp_rpc_resources resources = {.arena_bytes = 1, .image_bytes = 2};
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static host self;
     fuzz_input input = {data, size};
@@ -224,6 +226,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                     .stack_bytes = flags & 8 ? tick : NULL,
                                     .milliseconds = flags & 8 ? tick : NULL,
                                     .reboot = flags & 8 ? reboot : NULL,
+                                    .resources = flags & 8 ? &resources : NULL,
                                     .name = "fuzz",
                                     .max_payload = flags & 4 ? 96 : 256,
                                     .counter_unit = EIMP_COUNT_INSTRUCTIONS};

@@ -20,7 +20,7 @@ def host() -> Host:
 def test_hello_says_what_the_device_is():
     reply = Host(dim=64, max_payload=200).ask(Command.HELLO, HELLO)
     fields = protocol.HelloReply(*protocol.HELLO_REPLY.unpack_from(reply.payload))
-    assert fields == (*protocol.PROTOCOL_VERSION, 77, 0b11111, 200, 64, protocol.CounterUnit.INSTRUCTIONS)
+    assert fields == (*protocol.PROTOCOL_VERSION, 77, 0b111111, 200, 64, protocol.CounterUnit.INSTRUCTIONS)
     assert reply.payload[protocol.HELLO_REPLY.size :] == b"in process"
 
 

@@ -160,7 +160,8 @@ def test_a_device_without_a_store_knows_no_store_commands():
     host.ask(Command.HELLO, HELLO)
     begin = packed("IIIIHHB", 100, 0, 64, 8192, 0, 8, 1)
     commands = [(Command.SNAPSHOT_BEGIN, begin), (Command.SNAPSHOT_WRITE, bytes(5)), (Command.SNAPSHOT_STATUS, b"")]
-    commands += [(each, b"") for each in (Command.SNAPSHOT_COMMIT, Command.SAVE, Command.LOAD, Command.RESET)]
+    lacking = (Command.SNAPSHOT_COMMIT, Command.SAVE, Command.LOAD, Command.RESET, Command.RESOURCES)
+    commands += [(each, b"") for each in lacking]
     for command, payload in commands:
         assert host.ask(command, payload).status == Status.COMMAND
     assert host.ask(Command.STATS).payload[:8] == bytes(8)
@@ -175,6 +176,12 @@ def test_operations_are_counted(host):
     assert protocol.OPERATION_REPLY.unpack(reply.payload) == (2, 1, 1)
     reply = host.ask(Command.OPERATION, packed("B", protocol.Operation.PREDICT))
     assert protocol.OPERATION_REPLY.unpack(reply.payload) == (1, 1, 1)
+
+
+def test_resources_are_those_of_the_program_and_what_measuring_takes(host):
+    reply = host.ask(Command.RESOURCES)
+    assert protocol.ResourcesReply(*protocol.RESOURCES_REPLY.unpack(reply.payload)) == (11, 22, 2048, 44, 0, 1)
+    assert host.ask(Command.RESOURCES, b"x").status == Status.LENGTH
 
 
 def test_reset_answers_first(host):

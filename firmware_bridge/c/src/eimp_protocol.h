@@ -4,7 +4,7 @@
 
 #define EIMP_PROTOCOL_REVISION 2
 #define EIMP_PROTOCOL_MAJOR 1u
-#define EIMP_PROTOCOL_MINOR 0u
+#define EIMP_PROTOCOL_MINOR 1u
 #define EIMP_SNAPSHOT_MAJOR 1u
 #define EIMP_SNAPSHOT_MINOR 0u
 #define EIMP_MAX_DIM 4096u
@@ -52,6 +52,7 @@ enum eimp_status {
 #define EIMP_CAN_STACK (1u << 2)
 #define EIMP_CAN_CLOCK (1u << 3)
 #define EIMP_CAN_REBOOT (1u << 4)
+#define EIMP_CAN_RESOURCES (1u << 5)
 
 enum eimp_counter_unit {
     EIMP_COUNT_NONE = 0,
@@ -96,7 +97,8 @@ enum eimp_operation {
     X(SNAPSHOT_COMMIT, snapshot_commit, 21, 0u, 0u) \
     X(SAVE, save, 22, 0u, 0u) \
     X(LOAD, load, 23, 0u, 0u) \
-    X(RESET, reset, 24, 0u, 0u)
+    X(RESET, reset, 24, 0u, 0u) \
+    X(RESOURCES, resources, 25, 0u, 0u)
 
 /* Bytes of a reply's fields. */
 #define EIMP_HELLO_REPLY_BYTES 17u
@@ -112,5 +114,6 @@ enum eimp_operation {
 #define EIMP_SNAPSHOT_BEGIN_REPLY_BYTES 4u
 #define EIMP_SNAPSHOT_WRITE_REPLY_BYTES 4u
 #define EIMP_SNAPSHOT_STATUS_REPLY_BYTES 12u
+#define EIMP_RESOURCES_REPLY_BYTES 24u
 
 #endif

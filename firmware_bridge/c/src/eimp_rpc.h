@@ -34,6 +34,15 @@ extern "C" {
 #define EIMP_RPC_BYTES(dim, backbone_bytes, max_payload) \
     (EIMP_RPC_STAGE_BYTES(dim, backbone_bytes) + 2u * EIMP_FRAME_BYTES(max_payload))
 
+/* What a program takes of its board, in bytes; 0 where it is not known. */
+typedef struct eimp_rpc_resources {
+    uint32_t arena_bytes;     /* given to eimp_init */
+    uint32_t variables_bytes; /* all variables of the program, the arena and the line's buffer included */
+    uint32_t stack_room;      /* set aside for the stack */
+    uint32_t image_bytes;     /* the program in flash */
+    uint32_t counter_hz;      /* how often `counter` counts in a second; 0 also where it counts no time */
+} eimp_rpc_resources;
+
 /* What the line serves. */
 typedef struct eimp_rpc_config {
     void *context; /* given to the callbacks */
@@ -46,6 +55,8 @@ typedef struct eimp_rpc_config {
     uint32_t (*stack_bytes)(void *context);  /* most bytes of stack ever used */
     uint32_t (*milliseconds)(void *context); /* since the start, wraps at 2^32 */
     void (*reboot)(void *context);           /* after the reply was given to `send`; does not return, or returns */
+
+    const eimp_rpc_resources *resources; /* kept, not copied */
 
     const char *name;      /* of the device, at most EIMP_MAX_NAME_BYTES of UTF-8 are sent; NULL: none */
     uint16_t max_payload;  /* of a frame, EIMP_FRAME_MIN_PAYLOAD to EIMP_FRAME_MAX_PAYLOAD */

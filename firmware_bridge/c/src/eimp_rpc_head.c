@@ -20,10 +20,9 @@ static void put_label(eimp_out *out, const eimp_label *label) {
 
 static void put_thresholds(const eimp_head *head, eimp_out *out) {
     int32_t known = 0, unknown = 0;
-    const int status = eimp_thresholds(head, &known, &unknown);
-    eimp_put_u8(out, status == EIMP_OK);
-    eimp_put_u32(out, status == EIMP_OK ? (uint32_t)known : 0);
-    eimp_put_u32(out, status == EIMP_OK ? (uint32_t)unknown : 0);
+    eimp_put_u8(out, eimp_thresholds(head, &known, &unknown) == EIMP_OK); /* leaves both at 0 otherwise */
+    eimp_put_u32(out, (uint32_t)known);
+    eimp_put_u32(out, (uint32_t)unknown);
 }
 
 const int16_t *eimp_rpc_embedding(eimp_rpc *rpc, const uint8_t *wanted_crc) {
@@ -61,11 +60,13 @@ int eimp_do_info(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_ou
     eimp_put_u32(out, (uint32_t)(usage.shots >> 32));
     eimp_put_u8(out, usage.can_undo);
     put_thresholds(rpc->config->head, out);
-    eimp_put_u32(out, store ? eimp_store_capacity(store->config) : 0);
-    eimp_put_u32(out, store ? eimp_store_current_size(store) : 0);
-    for (uint32_t slot = 0; slot < EIMP_STORE_SLOTS; slot++) {
-        eimp_put_u32(out, store ? eimp_store_erases(store, slot) : 0);
+    uint32_t of_store[2 + EIMP_STORE_SLOTS] = {0};
+    if (store) {
+        of_store[0] = eimp_store_capacity(store->config);
+        of_store[1] = eimp_store_current_size(store);
+        for (uint32_t slot = 0; slot < EIMP_STORE_SLOTS; slot++) of_store[2 + slot] = eimp_store_erases(store, slot);
     }
+    for (uint32_t i = 0; i < 2 + EIMP_STORE_SLOTS; i++) eimp_put_u32(out, of_store[i]);
     return EIMP_OK;
 }
 

@@ -145,6 +145,21 @@ int eimp_do_operation(eimp_rpc *rpc, const uint8_t *request, uint32_t length, ei
     return EIMP_OK;
 }
 
+int eimp_do_resources(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
+    const eimp_rpc_resources *known = rpc->config->resources;
+    const uint32_t start = eimp_rpc_start(rpc), overhead = eimp_rpc_start(rpc) - start;
+    (void)request;
+    (void)length;
+    if (known == NULL) return EIMP_E_COMMAND;
+    eimp_put_u32(out, known->arena_bytes);
+    eimp_put_u32(out, known->variables_bytes);
+    eimp_put_u32(out, known->stack_room);
+    eimp_put_u32(out, known->image_bytes);
+    eimp_put_u32(out, known->counter_hz);
+    eimp_put_u32(out, overhead);
+    return EIMP_OK;
+}
+
 int eimp_do_reset(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
     (void)request;
     (void)length;

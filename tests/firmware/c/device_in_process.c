@@ -85,7 +85,9 @@ static void reboot(void *context) {
     d->last_boot = boot(d);
 }
 
-/* NULL where no head can have that config. sectors: of each slot of the store; 0: no store, counter, stack or reboot. */
+static const eimp_rpc_resources resources = {.arena_bytes = 11, .variables_bytes = 22, .stack_room = 2048, .image_bytes = 44};
+
+/* NULL where no head can have that config. sectors: of each slot of the store; 0: nothing that a device may lack. */
 device *device_new(uint32_t dim, uint32_t budget, uint16_t max_proxies, uint8_t undo, uint16_t backbone_bytes,
                    uint16_t max_payload, uint32_t sectors) {
     device *d = calloc(1, sizeof *d);
@@ -101,6 +103,7 @@ device *device_new(uint32_t dim, uint32_t budget, uint16_t max_proxies, uint8_t 
         d->rpc_config.stack_bytes = stack;
         d->rpc_config.milliseconds = tick;
         d->rpc_config.reboot = reboot;
+        d->rpc_config.resources = &resources;
         d->rpc_config.counter_unit = EIMP_COUNT_INSTRUCTIONS;
     }
     if (eimp_arena_size(&d->head_config) && boot(d) == EIMP_OK) return d;
