@@ -20,6 +20,7 @@ PARTS = {
     "store": r"eimp_store",
     "protocol": r"eimp_(rpc|frame)",
     "snapshot": r"eimp_(snapshot|crc)",
+    "second moment's arena": r"eimp_ridge_(arena|method)",
     "second moment": r"eimp_(ridge|moment)",
     "head": r"eimp_",
 }

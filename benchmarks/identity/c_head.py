@@ -56,8 +56,8 @@ class _Snapshot(ctypes.Structure):
         ("sections", ctypes.c_uint32),
         ("crc", ctypes.c_uint32),
         ("table_crc", ctypes.c_uint32),
-        ("length", ctypes.c_uint32 * 9),
-        ("section_crc", ctypes.c_uint32 * 9),
+        ("length", ctypes.c_uint32 * 11),
+        ("section_crc", ctypes.c_uint32 * 11),
     )
 
 
@@ -101,7 +101,9 @@ def library() -> ctypes.CDLL:
         target = Path(tempfile.mkdtemp(prefix="eimp-identity-")) / "head.so"
         build(target, compiler)
     made = ctypes.CDLL(str(target))
-    made.eimp_arena_size.restype = ctypes.c_size_t
+    for name in ("eimp_arena_size", "eimp_ridge_arena_size"):
+        getattr(made, name).restype = ctypes.c_size_t
+    made.eimp_ridge_head.restype = ctypes.c_void_p
     made.eimp_find.restype = ctypes.c_int32
     return made
 
@@ -124,20 +126,33 @@ class CHead:
 
     _GUARD = b"\xa5" * 64
 
-    def __init__(self, dim: int, budget: int, max_proxies: int = 21, undo: int = 2, ppm: int = 50_000) -> None:
+    def __init__(
+        self, dim: int, budget: int, max_proxies: int = 21, undo: int = 2, ppm: int = 50_000, method: str = "proxies"
+    ) -> None:
         """Make an arena of exactly the size that it says it needs, and a head in it."""
         self._c = library()
-        self.dim = dim
-        config = _Config(dim, budget, ppm, max_proxies, 20, 256, undo)
-        size = self._c.eimp_arena_size(ctypes.byref(config))
+        self.dim, self.method = dim, method
+        self._config = config = _Config(dim, budget, ppm, max_proxies, 20, 256, undo)
+        size = self._call("arena_size", ctypes.byref(config))
         self._memory = ctypes.create_string_buffer(size + len(self._GUARD) + 8)
         start = -ctypes.addressof(self._memory) % 8
         self._end = start + size
         self._memory[self._end : self._end + 64] = self._GUARD
-        self._head = ctypes.c_void_p()
         arena = ctypes.c_void_p(ctypes.addressof(self._memory) + start)
-        code = self._c.eimp_init(arena, ctypes.c_size_t(size), ctypes.byref(config), ctypes.byref(self._head))
+        self._own = ctypes.c_void_p()  # what the functions of the method take: the head, or what is around it
+        more = (None,) if method == "ridge" else ()  # no base
+        code = self._call("init", arena, ctypes.c_size_t(size), ctypes.byref(config), *more, ctypes.byref(self._own))
         _check(code)
+        self._head = ctypes.c_void_p(self._c.eimp_ridge_head(self._own)) if method == "ridge" else self._own
+
+    def _call(self, name: str, *arguments: Any) -> int:
+        """A function that each method has."""
+        prefix = "eimp_ridge" if self.method == "ridge" else "eimp"
+        return int(getattr(self._c, f"{prefix}_{name}")(*arguments))
+
+    def most_snapshot_bytes(self) -> int:
+        """Bytes of the largest snapshot that a head of its config writes."""
+        return self._call("snapshot_max_size", ctypes.byref(self._config))
 
     def check_guard(self) -> None:
         """Fail where something was written behind the arena."""
@@ -146,34 +161,36 @@ class CHead:
     def learn(self, rows: NDArray[np.int16], label: Label) -> None:
         """Learn shots one after the other."""
         for row in rows:
-            _check(self._c.eimp_learn(self._head, _label(label), _pointer(row)))
+            _check(self._call("learn", self._own, _label(label), _pointer(row)))
 
     def predict(self, rows: NDArray[np.int16]) -> list[tuple[Label, int, str]]:
-        """Label, cosine times 2^23 and verdict of each row."""
-        found = []
+        """Label, cosine times 2^23 and verdict of each row; of ridge `confidences_q16` keeps how sure it is."""
+        found, self.confidences_q16 = [], []
         for row in rows:
-            answer = _Answer()
-            _check(self._c.eimp_predict(self._head, _pointer(row), ctypes.byref(answer)))
+            answer, confidence = _Answer(), ctypes.c_uint32()
+            more = (ctypes.byref(confidence),) if self.method == "ridge" else ()
+            _check(self._call("predict", self._own, _pointer(row), ctypes.byref(answer), *more))
+            self.confidences_q16.append(confidence.value)
             found.append((decode_label(bytes(answer.label)), answer.cosine_q23, VERDICTS[answer.verdict]))
         return found
 
     def scores(self, row: NDArray[np.int16], classes: int) -> NDArray[np.int32]:
         """Each class's cosine times 2^23."""
         out = np.empty(classes, np.int32)
-        _check(self._c.eimp_scores(self._head, _pointer(row), out.ctypes.data_as(ctypes.c_void_p)))
+        _check(self._call("scores", self._own, _pointer(row), out.ctypes.data_as(ctypes.c_void_p)))
         return out
 
     def undo(self) -> None:
         """Take the last shot back."""
-        _check(self._c.eimp_undo(self._head))
+        _check(self._call("undo", self._own))
 
     def forget(self, label: Label) -> None:
         """Remove a class."""
-        _check(self._c.eimp_forget(self._head, _label(label)))
+        _check(self._call("forget", self._own, _label(label)))
 
     def merge(self, other: CHead) -> None:
         """Add what another head learnt."""
-        _check(self._c.eimp_merge(self._head, other._head))
+        _check(self._call("merge", self._own, other._own))
 
     def set_backbone(self, text: str) -> None:
         """Say what made the embeddings."""

@@ -116,6 +116,7 @@ def c_header(spec: Spec) -> str:
         "snapshot_minor": version["snapshot"][1],
         **raw["limits"],
         "snapshot_sections": len(raw["sections"]),
+        "snapshot_moment_sections": len(raw["moment_sections"]),
         **raw["frame"],
     }
     # The preprocessor compares the revision: no suffix.
@@ -221,8 +222,6 @@ def tables(spec: Spec) -> dict[str, list[str]]:
     operations += [f"| {number} | `{name}` |" for name, number in raw["operations"].items()]
     frame = ["| constant | value |", "|---|---:|"]
     frame += [f"| `{name}` | {value} |" for name, value in raw["frame"].items()]
-    sections = ["| name | bytes | what |", "|---|---:|---|"]
-    sections += [f"| `{name}` | {entry['bytes']} | {entry['text']} |" for name, entry in raw["sections"].items()]
     return {
         "commands": commands,
         "status": status,
@@ -230,8 +229,14 @@ def tables(spec: Spec) -> dict[str, list[str]]:
         "counter units": units,
         "operations": operations,
         "frame": frame,
-        "sections": sections,
+        "sections": _sections(raw["sections"]),
+        "moment sections": _sections(raw["moment_sections"]),
     }
+
+
+def _sections(entries: dict[str, dict[str, str]]) -> list[str]:
+    head = ["| name | bytes | what |", "|---|---:|---|"]
+    return head + [f"| `{name}` | {entry['bytes']} | {entry['text']} |" for name, entry in entries.items()]
 
 
 def _payload(fields: tuple[Field, ...], tail: str) -> str:

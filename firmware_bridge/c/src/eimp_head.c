@@ -72,10 +72,9 @@ int eimp_init(void *arena, size_t bytes, const eimp_config *config, eimp_head **
 }
 
 void eimp_clear(eimp_head *head) {
-    /* Records and journal end at a multiple of 4 bytes; slots and records being multiples of 4, nothing less fits. */
-    uint8_t *end = head->pool + (head->layout.budget & ~(uint32_t)3);
-    head->records = (eimp_record *)(void *)(end - head->layout.journal_bytes);
+    /* Records end at a multiple of 4 bytes; slots and records being multiples of 4, nothing less fits. */
     memset(head->pool, 0, EIMP_HEADER_BYTES);
+    head->records = (eimp_record *)(void *)(head->pool + EIMP_HEADER_BYTES + (head->layout.pool_bytes & ~(uint32_t)3));
     head->any_stale = head->can_undo = 0;
 }
 
@@ -91,14 +90,16 @@ void eimp_get_config(const eimp_head *head, eimp_config *config) {
 }
 
 void eimp_get_usage(const eimp_head *head, eimp_usage *usage) {
-    memset(usage, 0, sizeof *usage);
-    usage->classes = eimp_n_classes(head);
-    usage->proxies = eimp_n_slots(head);
-    usage->used_bytes = head->layout.budget - head->layout.pool_bytes + usage->classes * EIMP_RECORD_BYTES +
-                        usage->proxies * head->layout.slot_bytes;
-    usage->budget = head->layout.budget;
-    usage->max_classes = head->layout.max_classes;
-    usage->shots = eimp_words_of(head)->shots;
+    const eimp_layout *layout = &head->layout;
+    const eimp_words *words = eimp_words_of(head);
+    usage->classes = words->n_classes;
+    usage->proxies = words->n_slots;
+    usage->used_bytes = EIMP_HEADER_BYTES + layout->journal_bytes + head->moment_bytes +
+                        words->n_classes * EIMP_RECORD_BYTES +
+                        words->n_slots * (layout->slot_bytes + head->beside_bytes);
+    usage->budget = layout->budget;
+    usage->max_classes = layout->max_classes;
+    usage->shots = words->shots;
     usage->can_undo = head->can_undo;
 }
 

@@ -98,6 +98,13 @@ typedef struct eimp_point {
     uint32_t shift;
 } eimp_point;
 
+/* A section of a snapshot that lies in one piece in the head; left out where it has no bytes. */
+typedef struct eimp_kept {
+    void *at;
+    uint32_t bytes;
+} eimp_kept;
+#define EIMP_KEPT EIMP_SNAPSHOT_MOMENT_SECTIONS
+
 /* The budget's bytes, `pool`: words | slots -> <- records | journal. Working memory: `high`, `low` and `query` of the
  * shot at hand, `centres` (slots of the class at hand), `mean_dots` (dot products of a query with each class mean). */
 struct eimp_head {
@@ -113,7 +120,7 @@ struct eimp_head {
     eimp_layout layout;
     uint32_t dim;
     uint32_t false_accept_ppm;
-    uint32_t budget_room;  /* bytes of the pool; a loaded snapshot may use fewer */
+    uint32_t budget_room;  /* bytes of budget; a loaded snapshot may use fewer */
     uint32_t classes_room; /* numbers in mean_dots */
     uint16_t max_centres;
     uint16_t centres_room;
@@ -126,6 +133,11 @@ struct eimp_head {
     uint32_t journal_count;
     int32_t journal_record;
     uint32_t journal[EIMP_MAX_JOURNAL_SLOTS];
+    /* Of a second moment; NULL and 0 without. Last, so that what is used often has short offsets. */
+    const struct eimp_method *method;
+    uint32_t beside_bytes; /* of each proxy, outside the pool */
+    uint32_t moment_bytes; /* outside the pool, whatever is taught */
+    eimp_kept kept[EIMP_KEPT];
 };
 
 /* A pair of centres and what merging them costs; first is -1 where a lone centre would go, second -1 where none is. */

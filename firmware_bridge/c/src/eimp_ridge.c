@@ -1,103 +1,16 @@
-/* A head with a second moment: its memory, and the scatter as shots come and go. */
+/* A head with a second moment: the scatter as shots come and go. */
 #include "eimp_ridge.h"
 
 #include <string.h>
 
 #include "eimp_ridge_internal.h"
 
-/* How a budget is divided; `proxies` is that of the head inside. */
-typedef struct division {
-    eimp_config proxies;
-    uint32_t row_bytes, max_rows, moment_bytes;
-    size_t head_bytes, end;
-} division;
-
-static size_t rounded_up(size_t bytes) { return (bytes + 7u) & ~(size_t)7u; }
-
-static uint32_t packed_bytes(uint32_t dim) { return 2u * dim * (dim + 1u); }
-
-static uint32_t row_bytes(uint32_t dim) { return (dim + EIMP_RIDGE_META_BYTES + 3u) / 4u * 4u; }
-
-static uint32_t fixed_bytes(uint32_t dim) {
-    return 2u * packed_bytes(dim) + 4u * EIMP_RIDGE_AT_ONCE * dim + (2u * dim + 3u) / 4u * 4u + EIMP_RIDGE_STATE_BYTES +
-           row_bytes(dim);
-}
-
-static int divide(const eimp_config *config, division *d) {
-    eimp_layout most;
-    d->proxies = *config;
-    if (config->undo > EIMP_UNDO_AUTO) return EIMP_E_VALUE_RANGE;
-    int status = eimp_layout_for(config->dim, EIMP_MAX_BUDGET, EIMP_UNDO_YES, &most);
-    if (status != EIMP_OK) return status;
-    if (!config->budget || config->budget > EIMP_MAX_BUDGET) return EIMP_E_BUDGET;
-    const uint32_t fixed = fixed_bytes(config->dim), budget = config->budget / 4u * 4u, slot = most.slot_bytes;
-    uint8_t undo = config->undo;
-    if (undo == EIMP_UNDO_AUTO)
-        undo = config->budget >= fixed && most.journal_bytes <= (config->budget - fixed) / 4u ? EIMP_UNDO_YES
-                                                                                             : EIMP_UNDO_NO;
-    const uint32_t before = EIMP_HEADER_BYTES + (undo == EIMP_UNDO_YES ? most.journal_bytes : 0u);
-    d->row_bytes = row_bytes(config->dim);
-    if (budget < fixed + before) return EIMP_E_BUDGET;
-    const uint32_t free = budget - fixed - before, slots = free / (slot + d->row_bytes);
-    const uint32_t pool = eimp_least(free - slots * d->row_bytes, (slots + 1u) * slot - 4u);
-    if (pool < slot + EIMP_RECORD_BYTES) return EIMP_E_BUDGET;
-    d->proxies.budget = before + pool;
-    d->proxies.undo = undo;
-    d->max_rows = pool / slot;
-    d->moment_bytes = fixed + d->max_rows * d->row_bytes;
-    const size_t inside = eimp_arena_size(&d->proxies);
-    if (!inside) return EIMP_E_VALUE_RANGE;
-    d->head_bytes = rounded_up(sizeof(eimp_ridge));
-    d->end = d->head_bytes + rounded_up(inside) + rounded_up(d->moment_bytes) + EIMP_MOMENT_SCRATCH_BYTES +
-             sizeof(float) * config->dim;
-    return EIMP_OK;
-}
-
-size_t eimp_ridge_arena_size(const eimp_config *config) {
-    division d;
-    return divide(config, &d) == EIMP_OK ? d.end : 0;
-}
-
-int eimp_ridge_init(void *arena, size_t bytes, const eimp_config *config, const int32_t *base, eimp_ridge **ridge) {
-    division d;
-    if (!arena || !config || !ridge || (uintptr_t)arena % 8u) return EIMP_E_ARGUMENT;
-    int status = divide(config, &d);
-    if (status != EIMP_OK) return status;
-    if (bytes < d.end) return EIMP_E_CAPACITY;
-    eimp_ridge *made = arena;
-    const size_t inside = rounded_up(eimp_arena_size(&d.proxies));
-    const uint32_t dim = config->dim;
-    uint8_t *at = (uint8_t *)arena + d.head_bytes;
-    memset(made, 0, sizeof *made);
-    status = eimp_init(at, inside, &d.proxies, &made->head);
-    if (status != EIMP_OK) return status;
-    at += inside;
-    made->state = (eimp_ridge_state *)(void *)at;
-    made->last = (int16_t *)(void *)(made->state + 1);
-    at += EIMP_RIDGE_STATE_BYTES + (2u * dim + 3u) / 4u * 4u;
-    made->scatter = (int32_t *)(void *)at;
-    made->factor = (float *)(void *)(at + packed_bytes(dim));
-    made->sides = (float *)(void *)(at + 2u * packed_bytes(dim));
-    made->rows = at + 2u * packed_bytes(dim) + 4u * EIMP_RIDGE_AT_ONCE * dim;
-    made->scratch = (float *)(void *)((uint8_t *)made->state + rounded_up(d.moment_bytes));
-    made->ground = made->scratch + EIMP_MOMENT_SCRATCH_BYTES / sizeof(float);
-    made->base = base;
-    made->row_bytes = d.row_bytes;
-    made->max_rows = d.max_rows;
-    made->moment_bytes = d.moment_bytes;
-    eimp_ridge_clear(made);
-    *ridge = made;
-    return EIMP_OK;
-}
-
-eimp_head *eimp_ridge_head(eimp_ridge *ridge) { return ridge->head; }
-
 /* As much scatter in every direction as one unit of squared distance, and that of the base. */
 void eimp_ridge_clear(eimp_ridge *ridge) {
     const uint32_t dim = ridge->head->dim;
     memset(ridge->state, 0, sizeof *ridge->state);
-    if (ridge->base) memcpy(ridge->scatter, ridge->base, packed_bytes(dim));
-    else memset(ridge->scatter, 0, packed_bytes(dim));
+    if (ridge->base) memcpy(ridge->scatter, ridge->base, eimp_packed_bytes(dim));
+    else memset(ridge->scatter, 0, eimp_packed_bytes(dim));
     for (uint32_t i = 0, at = 0; i < dim; at += ++i + 1u) ridge->scatter[at] += EIMP_RIDGE_ONE;
     ridge->stale = 1;
 }
@@ -226,7 +139,7 @@ int eimp_ridge_forget(eimp_ridge *ridge, const eimp_label *label) {
 
 /* Another head's scatter, less the prior, which both have. */
 static void add_scatter(eimp_ridge *ridge, const eimp_ridge *other) {
-    const uint32_t dim = ridge->head->dim, size = packed_bytes(dim) / 4u;
+    const uint32_t dim = ridge->head->dim, size = eimp_packed_bytes(dim) / 4u;
     uint32_t halvings = 0;
     for (uint32_t i = 0, at = 0; i < dim; at += ++i + 1u) {
         /* Neither is above 2^30. */

@@ -20,14 +20,17 @@ typedef struct eimp_ridge eimp_ridge;
  * such head can have this config. */
 size_t eimp_ridge_arena_size(const eimp_config *config);
 
+/* Largest snapshot that a head of this config writes. 0 for an impossible config. */
+uint32_t eimp_ridge_snapshot_max_size(const eimp_config *config);
+
 /* Make an empty head.
  * arena: 8-byte aligned, `bytes` long, the caller's for as long as the head is used. Overwritten.
  * base: the packed covariance of other pictures' unit embeddings (docs/FORMAT.md, section scatter), times 30, or NULL.
  * Errors: as eimp_init. */
 int eimp_ridge_init(void *arena, size_t bytes, const eimp_config *config, const int32_t *base, eimp_ridge **ridge);
 
-/* The head inside: for eimp_find, eimp_get_class, eimp_thresholds, eimp_set_false_accept and the like. Its budget is what
- * the second moment leaves. */
+/* The head inside: for eimp_find, eimp_get_class, eimp_get_usage, eimp_thresholds, eimp_set_false_accept and the like, for
+ * snapshots (eimp_snapshot.h), store and serial protocol, which all count and keep the second moment with it. */
 eimp_head *eimp_ridge_head(eimp_ridge *ridge);
 
 /* As eimp_learn, eimp_undo, eimp_forget and eimp_merge. What the shots of a forgotten class said about the scatter within

@@ -3,10 +3,12 @@
 #define EIMP_RIDGE_INTERNAL_H
 
 #include "eimp_internal.h"
+#include "eimp_method.h"
 #include "eimp_moment.h"
 #include "eimp_ridge.h"
 
 #define EIMP_RIDGE_STATE_BYTES 32u
+#define EIMP_RIDGE_SAVED_BYTES 8u /* of them, in a snapshot */
 #define EIMP_RIDGE_AT_ONCE EIMP_MOMENT_SIDES
 #define EIMP_RIDGE_META_BYTES 8u
 #define EIMP_RIDGE_ONE (1 << 16)
@@ -49,12 +51,27 @@ struct eimp_ridge {
     uint8_t stale;
 };
 
+/* Bytes of a packed matrix. */
+static inline uint32_t eimp_packed_bytes(uint32_t dim) { return 2u * dim * (dim + 1u); }
+
+/* The head inside lies behind. */
+#define EIMP_RIDGE_BYTES ((sizeof(eimp_ridge) + 7u) & ~(size_t)7u)
+static inline eimp_ridge *eimp_ridge_of(const eimp_head *head) {
+    return (eimp_ridge *)(void *)((uint8_t *)(uintptr_t)head - EIMP_RIDGE_BYTES);
+}
+
 static inline int8_t *eimp_ridge_row(const eimp_ridge *ridge, uint32_t place) {
     return (int8_t *)ridge->rows + (size_t)place * ridge->row_bytes;
 }
 static inline eimp_ridge_meta *eimp_ridge_meta_of(const eimp_ridge *ridge, uint32_t place) {
     return (eimp_ridge_meta *)(void *)(eimp_ridge_row(ridge, place) + ridge->row_bytes - EIMP_RIDGE_META_BYTES);
 }
+
+/* eimp_ridge_method.c */
+extern const eimp_method eimp_ridge_method;
+
+/* eimp_ridge_arena.c: as eimp_layout_for, the pool being what the second moment leaves. */
+int eimp_ridge_layout_for(uint32_t dim, uint32_t budget, uint8_t undo, eimp_layout *layout);
 
 /* eimp_ridge.c */
 void eimp_ridge_clear(eimp_ridge *ridge);

@@ -5,9 +5,18 @@
 
 #define PIECE 32u
 
-const char eimp_section_names[EIMP_SNAPSHOT_SECTIONS][EIMP_SECTION_NAME_BYTES + 1] = {
-    "config", "state", "classes", "count", "class", "shift", "high", "low", "backbone",
-};
+const char eimp_section_names[] =
+    "config\0\0"
+    "state\0\0\0"
+    "classes\0"
+    "count\0\0\0"
+    "class\0\0\0"
+    "shift\0\0\0"
+    "high\0\0\0\0"
+    "low\0\0\0\0\0"
+    "ridge\0\0\0"
+    "scatter\0"
+    "backbone";
 
 eimp_column eimp_column_of(const eimp_head *head, uint32_t section) {
     static const uint8_t bytes[EIMP_SECTION_HIGH] = {sizeof(eimp_file_config), sizeof(eimp_file_state),
@@ -16,7 +25,12 @@ eimp_column eimp_column_of(const eimp_head *head, uint32_t section) {
     if (section < EIMP_SECTION_HIGH) shape.bytes = bytes[section];
     if (section == EIMP_SECTION_CLASSES) shape.items = eimp_n_classes(head);
     if (section >= EIMP_SECTION_COUNT) shape.items = eimp_n_slots(head);
-    return section == EIMP_SECTION_BACKBONE ? (eimp_column){1, head->backbone_length} : shape;
+    if (section >= EIMP_SECTION_KEPT) {
+        shape.bytes = section == EIMP_SECTION_BACKBONE ? head->backbone_length
+                                                       : head->kept[section - EIMP_SECTION_KEPT].bytes;
+        shape.items = shape.bytes > 0;
+    }
+    return shape;
 }
 
 void *eimp_item(const eimp_head *head, uint32_t section, uint32_t place) {
@@ -28,17 +42,20 @@ void *eimp_item(const eimp_head *head, uint32_t section, uint32_t place) {
     case EIMP_SECTION_SHIFT: return &meta->shift;
     case EIMP_SECTION_HIGH: return eimp_row(head, place);
     case EIMP_SECTION_LOW: return eimp_row(head, place) + head->dim;
-    default: return head->backbone;
+    case EIMP_SECTION_BACKBONE: return head->backbone;
+    default: return head->kept[section - EIMP_SECTION_KEPT].at;
     }
 }
 
 int eimp_crc_over(eimp_read_fn read, void *context, uint32_t offset, uint32_t count, uint32_t *crc) {
     uint8_t piece[PIECE];
-    for (uint32_t done = 0; done < count; done += PIECE) {
-        const uint32_t part = eimp_least(count - done, PIECE);
-        const int status = read(context, offset + done, piece, part);
+    while (count) {
+        const uint32_t part = eimp_least(count, PIECE);
+        const int status = read(context, offset, piece, part);
         if (status != EIMP_OK) return status;
         *crc = eimp_crc32(*crc, piece, part);
+        offset += part;
+        count -= part;
     }
     return EIMP_OK;
 }
@@ -48,16 +65,19 @@ typedef union made {
     eimp_file_header header;
     eimp_file_entry entry;
     eimp_file_config config;
+    eimp_config options;
     eimp_file_state state;
 } made;
 
-static void make_config(const eimp_head *head, eimp_file_config *out) {
-    out->dim = head->dim;
-    out->budget = head->layout.budget;
-    out->false_accept_ppm = head->false_accept_ppm;
-    out->max_proxies = (uint16_t)(head->max_centres + 1u);
-    out->shrinkage = head->shrinkage;
-    out->undo = head->layout.undo;
+typedef char eimp_options_lie_as_in_the_file
+    [offsetof(eimp_config, shrinkage) == offsetof(eimp_file_config, shrinkage) &&
+     offsetof(eimp_config, max_proxies) == offsetof(eimp_file_config, max_proxies) ? 1 : -1];
+
+/* The options of a config are those of the file up to `shrinkage`. */
+static void make_config(const eimp_head *head, made *out) {
+    eimp_get_config(head, &out->options);
+    out->config.undo = head->layout.undo;
+    memset(out->config.spare, 0, sizeof out->config.spare);
 }
 
 static void make_state(const eimp_head *head, eimp_file_state *out) {
@@ -76,8 +96,10 @@ static void make_header(const eimp_snapshot *snapshot, eimp_file_header *out) {
     out->crc = snapshot->table_crc;
 }
 
+/* Of those behind the rows some are left out. */
 static void make_entry(const eimp_snapshot *snapshot, uint32_t section, eimp_file_entry *out) {
-    memcpy(out->name, eimp_section_names[section], sizeof out->name);
+    for (uint32_t place = EIMP_SECTION_KEPT; place <= section; place++) section += !snapshot->length[place];
+    memcpy(out->name, eimp_section_name(section), sizeof out->name);
     out->length = snapshot->length[section];
     out->crc = snapshot->section_crc[section];
 }
@@ -99,7 +121,7 @@ static uint32_t read_piece(const eimp_snapshot *snapshot, uint32_t offset, uint8
         while (offset >= snapshot->length[section]) offset -= snapshot->length[section++];
         bytes = eimp_column_of(snapshot->head, section).bytes;
         if (section == EIMP_SECTION_CONFIG) {
-            make_config(snapshot->head, &piece.config);
+            make_config(snapshot->head, &piece);
         } else if (section == EIMP_SECTION_STATE) {
             make_state(snapshot->head, &piece.state);
         } else {
@@ -132,13 +154,24 @@ static uint32_t table_end(uint32_t sections) {
     return EIMP_SNAPSHOT_HEADER_BYTES + sections * EIMP_SNAPSHOT_ENTRY_BYTES;
 }
 
-uint32_t eimp_snapshot_size(const eimp_head *head) {
-    uint32_t size = table_end(EIMP_SNAPSHOT_SECTIONS - !head->backbone_length);
-    for (uint32_t section = 0; section < EIMP_SNAPSHOT_SECTIONS; section++) {
+/* Lengths of all sections. */
+static void measure(const eimp_head *head, eimp_snapshot *snapshot) {
+    memset(snapshot, 0, sizeof *snapshot);
+    snapshot->head = head;
+    snapshot->size = EIMP_SNAPSHOT_HEADER_BYTES;
+    for (uint32_t section = 0; section < EIMP_SECTIONS_END; section++) {
         const eimp_column shape = eimp_column_of(head, section);
-        size += shape.items * shape.bytes;
+        snapshot->length[section] = shape.items * shape.bytes;
+        if (section >= EIMP_SECTION_KEPT && !shape.bytes) continue;
+        snapshot->sections++;
+        snapshot->size += EIMP_SNAPSHOT_ENTRY_BYTES + snapshot->length[section];
     }
-    return size;
+}
+
+uint32_t eimp_snapshot_size(const eimp_head *head) {
+    eimp_snapshot snapshot;
+    measure(head, &snapshot);
+    return snapshot.size;
 }
 
 uint32_t eimp_snapshot_max_size(const eimp_config *config) {
@@ -151,24 +184,21 @@ uint32_t eimp_snapshot_max_size(const eimp_config *config) {
            layout.pool_bytes + config->backbone_bytes;
 }
 
+/* Go on with a CRC over a part of an open snapshot. */
+static EIMP_APART uint32_t crc_of(eimp_snapshot *snapshot, uint32_t offset, uint32_t count, uint32_t crc) {
+    (void)eimp_crc_over(read_open, snapshot, offset, count, &crc);
+    return crc;
+}
+
 void eimp_snapshot_open(const eimp_head *head, eimp_snapshot *snapshot) {
-    memset(snapshot, 0, sizeof *snapshot);
-    snapshot->head = head;
-    snapshot->size = eimp_snapshot_size(head);
-    snapshot->sections = EIMP_SNAPSHOT_SECTIONS - !head->backbone_length;
-    for (uint32_t section = 0; section < snapshot->sections; section++) {
-        const eimp_column shape = eimp_column_of(head, section);
-        snapshot->length[section] = shape.items * shape.bytes;
-    }
-    const uint32_t table = table_end(snapshot->sections);
-    uint32_t at = table;
-    for (uint32_t section = 0; section < snapshot->sections; section++) {
-        (void)eimp_crc_over(read_open, snapshot, at, snapshot->length[section], &snapshot->section_crc[section]);
+    measure(head, snapshot);
+    const uint32_t table = EIMP_SNAPSHOT_HEADER_BYTES, behind = table_end(snapshot->sections);
+    uint32_t at = behind;
+    for (uint32_t section = 0; section < EIMP_SECTIONS_END; section++) {
+        snapshot->section_crc[section] = crc_of(snapshot, at, snapshot->length[section], 0);
         at += snapshot->length[section];
     }
-    uint32_t crc = 0;
-    (void)eimp_crc_over(read_open, snapshot, 0, EIMP_SNAPSHOT_CHECKED_BYTES, &crc);
-    (void)eimp_crc_over(read_open, snapshot, EIMP_SNAPSHOT_HEADER_BYTES, table - EIMP_SNAPSHOT_HEADER_BYTES, &crc);
-    snapshot->table_crc = crc;
-    (void)eimp_crc_over(read_open, snapshot, 0, snapshot->size, &snapshot->crc);
+    const uint32_t crc = crc_of(snapshot, 0, EIMP_SNAPSHOT_CHECKED_BYTES, 0);
+    snapshot->table_crc = crc_of(snapshot, table, behind - table, crc);
+    snapshot->crc = crc_of(snapshot, 0, snapshot->size, 0);
 }

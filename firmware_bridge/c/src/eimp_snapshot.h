@@ -17,8 +17,8 @@ typedef struct eimp_snapshot {
     uint32_t sections;
     uint32_t crc; /* CRC-32 of the whole */
     uint32_t table_crc;
-    uint32_t length[EIMP_SNAPSHOT_SECTIONS];
-    uint32_t section_crc[EIMP_SNAPSHOT_SECTIONS];
+    uint32_t length[EIMP_SNAPSHOT_SECTIONS + EIMP_SNAPSHOT_MOMENT_SECTIONS];
+    uint32_t section_crc[EIMP_SNAPSHOT_SECTIONS + EIMP_SNAPSHOT_MOMENT_SECTIONS];
 } eimp_snapshot;
 
 /* Reads `count` bytes at `offset` into `buffer`; returns EIMP_OK or a negative code, which is passed on. */

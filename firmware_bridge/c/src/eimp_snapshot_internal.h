@@ -3,6 +3,7 @@
 #define EIMP_SNAPSHOT_INTERNAL_H
 
 #include "eimp_internal.h"
+#include "eimp_method.h"
 #include "eimp_snapshot.h"
 
 #define EIMP_SNAPSHOT_HEADER_BYTES 24u
@@ -20,7 +21,11 @@ enum eimp_section {
     EIMP_SECTION_SHIFT,
     EIMP_SECTION_HIGH,
     EIMP_SECTION_LOW,
-    EIMP_SECTION_BACKBONE
+    EIMP_SECTION_KEPT, /* `kept` of the head: of a second moment */
+    EIMP_SECTION_RIDGE = EIMP_SECTION_KEPT,
+    EIMP_SECTION_SCATTER,
+    EIMP_SECTION_BACKBONE = EIMP_SECTION_KEPT + EIMP_KEPT,
+    EIMP_SECTIONS_END
 };
 
 /* As they lie in the file; eimp_internal.h holds machines to its byte order. */
@@ -52,8 +57,23 @@ typedef char eimp_file_entry_has_16_bytes[sizeof(eimp_file_entry) == EIMP_SNAPSH
 typedef char eimp_file_config_has_20_bytes[sizeof(eimp_file_config) == 20 ? 1 : -1];
 typedef char eimp_file_state_has_28_bytes[sizeof(eimp_file_state) == 28 ? 1 : -1];
 
-/* Padded with zeros to more than EIMP_SECTION_NAME_BYTES. */
-extern const char eimp_section_names[EIMP_SNAPSHOT_SECTIONS][EIMP_SECTION_NAME_BYTES + 1];
+/* One behind the other, EIMP_SECTION_NAME_BYTES each. */
+extern const char eimp_section_names[];
+static inline const char *eimp_section_name(uint32_t section) {
+    return eimp_section_names + EIMP_SECTION_NAME_BYTES * section;
+}
+
+/* A snapshot under examination: where its sections lie, and what its config and state say. */
+typedef struct eimp_source {
+    eimp_read_fn read;
+    void *context;
+    int status; /* the first thing that was wrong; nothing is read any more */
+    uint32_t at[EIMP_SECTIONS_END]; /* 0: not there */
+    uint32_t length[EIMP_SECTIONS_END];
+    eimp_file_config config;
+    eimp_file_state state;
+    eimp_layout layout;
+} eimp_source;
 
 /* A section is `items` items of `bytes` bytes. */
 typedef struct eimp_column {

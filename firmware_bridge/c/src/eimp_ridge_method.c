@@ -1,0 +1,66 @@
+/* A second-moment head as snapshots, store and serial protocol find it: behind the head that they are given. */
+#include "eimp_ridge_internal.h"
+#include "eimp_snapshot_internal.h"
+
+#define SHARPNESS_MAX (6 << 16)
+#define LEAST_ROOT 0.5f /* of a pivot: that of EIMP_RIDGE_FLOOR */
+
+static int learn(eimp_head *head, const eimp_label *label, const int16_t *embedding) {
+    return eimp_ridge_learn(eimp_ridge_of(head), label, embedding);
+}
+
+static int predict(eimp_head *head, const int16_t *embedding, eimp_answer *answer) {
+    return eimp_ridge_predict(eimp_ridge_of(head), embedding, answer, NULL);
+}
+
+static int undo(eimp_head *head) { return eimp_ridge_undo(eimp_ridge_of(head)); }
+
+static int forget(eimp_head *head, const eimp_label *label) { return eimp_ridge_forget(eimp_ridge_of(head), label); }
+
+static void clear(eimp_head *head) {
+    eimp_clear(head);
+    eimp_ridge_clear(eimp_ridge_of(head));
+}
+
+static void score(eimp_head *head) {
+    eimp_ridge_refresh(eimp_ridge_of(head));
+    (void)eimp_ridge_class_scores(eimp_ridge_of(head));
+}
+
+/* The scatter is read to where the factor lies, which is made again before it is used. */
+static int read_scatter(eimp_ridge *ridge, const eimp_source *source, const int32_t *scatter) {
+    const eimp_kept *kept = &ridge->head->kept[1];
+    ridge->stale = 1;
+    if (source->length[EIMP_SECTION_SCATTER] != kept->bytes) return EIMP_E_CORRUPT;
+    const int status = source->read(source->context, source->at[EIMP_SECTION_SCATTER], ridge->factor, kept->bytes);
+    if (status != EIMP_OK) return status;
+    for (uint32_t i = 0, at = 0; i < ridge->head->dim; at += ++i + 1u)
+        if (scatter[at] <= 0 || scatter[at] >= 1 << 30) return EIMP_E_CORRUPT;
+    return EIMP_OK;
+}
+
+/* A scatter that shots can have has pivots that are not small. */
+static int check(const eimp_head *head, const eimp_source *source) {
+    eimp_ridge *ridge = eimp_ridge_of(head);
+    /* Each number of the factor starts as the scatter's in the same place. */
+    const int32_t *scatter = (const int32_t *)(const void *)ridge->factor;
+    eimp_ridge_state state;
+    if (source->length[EIMP_SECTION_RIDGE] != EIMP_RIDGE_SAVED_BYTES) return EIMP_E_CORRUPT;
+    int status = source->read(source->context, source->at[EIMP_SECTION_RIDGE], &state, EIMP_RIDGE_SAVED_BYTES);
+    if (status == EIMP_OK && (state.sharpness > SHARPNESS_MAX || state.sharpness < -SHARPNESS_MAX)) status = EIMP_E_CORRUPT;
+    if (status == EIMP_OK) status = read_scatter(ridge, source, scatter);
+    if (status != EIMP_OK) return status;
+    eimp_moment_factor(scatter, ridge->factor, head->dim, EIMP_RIDGE_FLOOR, ridge->scratch);
+    for (uint32_t i = 0, at = 0; i < head->dim; at += ++i + 1u)
+        if (!(ridge->factor[at] > LEAST_ROOT)) return EIMP_E_CORRUPT;
+    return EIMP_OK;
+}
+
+const eimp_method eimp_ridge_method = {.learn = learn,
+                                       .predict = predict,
+                                       .undo = undo,
+                                       .forget = forget,
+                                       .clear = clear,
+                                       .score = score,
+                                       .layout_for = eimp_ridge_layout_for,
+                                       .check = check};
