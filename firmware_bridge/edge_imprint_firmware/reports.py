@@ -8,7 +8,17 @@ from edge_imprint_firmware import protocol
 from edge_imprint_firmware.link import Link, LinkCounts
 from edge_imprint_firmware.protocol import Capability, Command, CounterUnit, InfoReply, Operation
 
-__all__ = ["DeviceInfo", "DeviceStats", "OperationStats", "read_info", "read_stats"]
+__all__ = [
+    "DeviceInfo",
+    "DeviceResources",
+    "DeviceStats",
+    "OperationStats",
+    "counter_unit",
+    "read_info",
+    "read_operation",
+    "read_resources",
+    "read_stats",
+]
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,27 @@ class OperationStats:
     calls: int
     last: int
     longest: int
+
+
+@dataclass(frozen=True)
+class DeviceResources:
+    """What the program takes of its board. Sizes are in bytes; what the device does not know is None.
+
+    Attributes:
+        arena_bytes: the head's arena: its budget and what it works in.
+        variables_bytes: all variables of the program, arena and line buffer included; the stack is apart.
+        stack_room: set aside for the stack.
+        image_bytes: the program in flash.
+        counter_hz: how often the counter counts in a second; None where it counts no time.
+        counter_overhead: what measuring itself takes, in the counter's unit.
+    """
+
+    arena_bytes: int | None
+    variables_bytes: int | None
+    stack_room: int | None
+    image_bytes: int | None
+    counter_hz: int | None
+    counter_overhead: int
 
 
 @dataclass(frozen=True)
@@ -97,20 +128,44 @@ def read_stats(link: Link) -> DeviceStats:
     """Ask for everything in DeviceStats; one round trip, and one for each operation."""
     payload = link.request(Command.STATS, reply_bytes=protocol.STATS_REPLY.size)
     reply = protocol.StatsReply(*protocol.STATS_REPLY.unpack_from(payload))
-    operations = {}
-    for operation in Operation:
-        asked = protocol.OPERATION_REQUEST.pack(operation)
-        payload = link.request(Command.OPERATION, asked, reply_bytes=protocol.OPERATION_REPLY.size)
-        operations[operation.name.lower()] = OperationStats(*protocol.OPERATION_REPLY.unpack_from(payload))
-    can, unit = Capability(link.device.capabilities), link.device.counter_unit
-    known_unit = unit in set(CounterUnit) and unit != CounterUnit.NONE
+    operations = {operation.name.lower(): read_operation(link, operation) for operation in Operation}
+    can = Capability(link.device.capabilities)
     return DeviceStats(
         uptime_s=reply.uptime_ms / 1000 if Capability.CLOCK in can else None,
         stack_bytes=reply.stack_bytes if Capability.STACK in can else None,
-        counter_unit=CounterUnit(unit).name.lower() if known_unit else None,
+        counter_unit=counter_unit(link),
         operations=operations,
         frames=reply.frames,
         damaged_frames=reply.damaged,
         repeated_requests=reply.repeated,
         host=link.counts,
     )
+
+
+def read_operation(link: Link, operation: Operation) -> OperationStats:
+    """Ask how often an operation ran and what it took; one round trip."""
+    asked = protocol.OPERATION_REQUEST.pack(operation)
+    payload = link.request(Command.OPERATION, asked, reply_bytes=protocol.OPERATION_REPLY.size)
+    return OperationStats(*protocol.OPERATION_REPLY.unpack_from(payload))
+
+
+def read_resources(link: Link) -> DeviceResources | None:
+    """Ask for everything in DeviceResources; None where the device cannot say, as all before version 1.1."""
+    if not Capability.RESOURCES & link.device.capabilities:
+        return None
+    payload = link.request(Command.RESOURCES, reply_bytes=protocol.RESOURCES_REPLY.size)
+    reply = protocol.ResourcesReply(*protocol.RESOURCES_REPLY.unpack_from(payload))
+    return DeviceResources(
+        arena_bytes=reply.arena_bytes or None,
+        variables_bytes=reply.variables_bytes or None,
+        stack_room=reply.stack_room or None,
+        image_bytes=reply.image_bytes or None,
+        counter_hz=reply.counter_hz or None,
+        counter_overhead=reply.counter_overhead,
+    )
+
+
+def counter_unit(link: Link) -> str | None:
+    """What the device counts operations in; None where it only counts how often they ran."""
+    unit = link.device.counter_unit
+    return CounterUnit(unit).name.lower() if unit in set(CounterUnit) - {CounterUnit.NONE} else None

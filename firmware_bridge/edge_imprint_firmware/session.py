@@ -14,7 +14,14 @@ from edge_imprint_firmware.commands import read_backbone, write_backbone
 from edge_imprint_firmware.errors import DeviceRestartedError
 from edge_imprint_firmware.link import Link
 from edge_imprint_firmware.protocol import Command
-from edge_imprint_firmware.reports import DeviceInfo, DeviceStats, read_info, read_stats
+from edge_imprint_firmware.reports import (
+    DeviceInfo,
+    DeviceResources,
+    DeviceStats,
+    read_info,
+    read_resources,
+    read_stats,
+)
 from edge_imprint_firmware.transport import open_port
 
 if TYPE_CHECKING:
@@ -176,3 +183,7 @@ class DeviceSession:
     def stats(self) -> DeviceStats:
         """What running has cost: stack, counts per operation, damaged frames."""
         return read_stats(self._link)
+
+    def resources(self) -> DeviceResources | None:
+        """What the program takes of the board; None where the device cannot say, as all before protocol 1.1."""
+        return read_resources(self._link)

@@ -14,7 +14,7 @@ from edge_imprint_firmware.link import Link
 from edge_imprint_firmware.options import check_method
 from edge_imprint_firmware.protocol import Command
 
-__all__ = ["Progress", "blob_of", "read_snapshot", "write_snapshot"]
+__all__ = ["Progress", "blob_of", "open_snapshot", "read_snapshot", "write_snapshot"]
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are there and the bytes of the whole."""
@@ -25,6 +25,13 @@ def blob_of(head: ImprintHead) -> bytes:
     return snapshot.encode(codec.sections(head, head.backbone))
 
 
+def open_snapshot(link: Link) -> tuple[int, int]:
+    """Bytes and CRC-32 of the snapshot that the device's head would write now."""
+    payload = link.request(Command.SNAPSHOT_OPEN, reply_bytes=protocol.SNAPSHOT_OPEN_REPLY.size)
+    size, crc = protocol.SNAPSHOT_OPEN_REPLY.unpack_from(payload)
+    return size, crc
+
+
 def read_snapshot(link: Link, progress: Progress | None = None) -> bytes:
     """The snapshot of the device's head, its CRC-32 verified.
 
@@ -32,8 +39,7 @@ def read_snapshot(link: Link, progress: Progress | None = None) -> bytes:
         LinkError: the port broke or the device was silent.
         SnapshotCorruptError: the bytes do not add up to what the device said.
     """
-    payload = link.request(Command.SNAPSHOT_OPEN, reply_bytes=protocol.SNAPSHOT_OPEN_REPLY.size)
-    size, crc = protocol.SNAPSHOT_OPEN_REPLY.unpack_from(payload)
+    size, crc = open_snapshot(link)
     if size > snapshot.MAX_BYTES:
         raise SnapshotCorruptError(f"a snapshot is at most {snapshot.MAX_BYTES} bytes; {link.port} says {size}")
     blob = bytearray()

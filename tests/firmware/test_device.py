@@ -316,4 +316,4 @@ def test_stats_count_what_was_done():
     assert stats.counter_unit == "instructions"
     assert stats.stack_bytes == 400
     assert stats.host.retries == stats.damaged_frames == stats.repeated_requests == 0
-    assert device.info().capabilities == ("store", "counter", "stack", "clock", "reboot")
+    assert device.info().capabilities == ("store", "counter", "stack", "clock", "reboot", "resources")

@@ -44,7 +44,7 @@ FIRMWARE_EXTRA = {"serial": {"transport"}, "cobs": {"frames"}, "jinja2": {"gener
 FIRMWARE_DECLARED = {"numpy", "tomllib", "tomli"}
 # Writing a project and running it in an emulator must work without a port's packages.
 WITHOUT_A_PORT = {"boards", "options", "sizes", "sources", "generate", "build", "emulator"}
-TALKING = {"transport", "frames", "link", "session", "device", "commands", "snapshots", "reports", "errors"}
+TALKING = {"transport", "frames", "link", "session", "device", "commands", "snapshots", "reports", "errors", "profile"}
 
 
 class Import(NamedTuple):
