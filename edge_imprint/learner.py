@@ -47,6 +47,10 @@ class Prediction:
 class Learner:
     """Learns classes from pictures and recognises them, in a fixed budget of bytes.
 
+    Threads may share a learner; pictures of several are embedded at the same time where the runtime can. Processes may
+    share a snapshot file: it is whole at every moment, but whoever saves last wins. The command line's `learn` and
+    `forget` wait for each other, so that none of their lessons is lost.
+
     Args:
         backbone: "default", a bundle folder, an .onnx or a .tflite file, or a `Backbone` from
             `load_backbone`.
@@ -124,14 +128,15 @@ class Learner:
         if not pictures:
             return []
         embeddings = self._usable(pictures)
-        table = self.head.decision_function(embeddings)
-        verdicts = self.head.verdicts(embeddings)
-        nearest = self.head.predict(embeddings)
         sure: list[float] | list[None] = [None] * len(pictures)
-        if self.head.method == "ridge":
-            sure = self.head.confidence(embeddings).tolist()
-        classes: list[Label] = np.asarray(self.head.classes_).tolist()
-        self.head.observe(embeddings)
+        with self.head.lock:  # all answers by one state of the head, whatever other threads teach it
+            table = self.head.decision_function(embeddings)
+            verdicts = self.head.verdicts(embeddings)
+            nearest = self.head.predict(embeddings)
+            if self.head.method == "ridge":
+                sure = self.head.confidence(embeddings).tolist()
+            classes: list[Label] = np.asarray(self.head.classes_).tolist()
+            self.head.observe(embeddings)
         predictions = []
         answers = zip(table.tolist(), np.asarray(nearest).tolist(), verdicts, sure, strict=True)
         for row, label, verdict, confidence in answers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from edge_imprint.errors import NotTaughtError
 from edge_imprint.head import fixed
 from edge_imprint.head.engine import Engine
 from edge_imprint.head.labels import Label, label_array
+from edge_imprint.head.locking import exclusive
 from edge_imprint.head.scoring import ONE_Q23
 from edge_imprint.head.verdicts import Thresholds, verdicts_of
 
@@ -18,8 +20,10 @@ from edge_imprint.head.verdicts import Thresholds, verdicts_of
 class Answers:
     """The asking half of `ImprintHead`: nothing here changes what was learnt."""
 
+    lock: AbstractContextManager[Any]
     _engine: Engine
     _labels: list[Label]
+    _index: dict[Label, int]
     _false_accept_ppm: int
     _limits_q23: tuple[int, int] | None
     _limits_stale: bool
@@ -32,6 +36,7 @@ class Answers:
         self._check_taught()
         return self._engine.quantize(fixed.check_embeddings(X, self._engine.arena.layout.dim))
 
+    @exclusive
     def predict(self, X: ArrayLike, reject: bool = False) -> NDArray[Any]:
         """The best class of each embedding.
 
@@ -55,10 +60,12 @@ class Answers:
         answers[verdicts_of(cosines, self._limits()) != "known"] = "unknown"
         return answers
 
+    @exclusive
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
         """Cosine of each embedding with each class's best proxy: (n, n_classes) float32 in [-1, 1]."""
         return self._engine.cosines(self._quantized(X))
 
+    @exclusive
     def confidence(self, X: ArrayLike) -> NDArray[np.float32]:
         """Probability that `predict` is right about each embedding of a taught class: (n,) float32 in [0, 1].
 
@@ -70,6 +77,7 @@ class Answers:
         """
         return self._engine.confidences(self._quantized(X))
 
+    @exclusive
     def known_score(self, X: ArrayLike) -> NDArray[np.float32]:
         """What `thresholds` are drawn on: (n,) float32, higher for things that were taught.
 
@@ -84,11 +92,13 @@ class Answers:
             self._limits_stale = False
         return self._limits_q23
 
+    @exclusive
     def thresholds(self) -> Thresholds | None:
         """Cosines from which a prediction is known and below which unknown; None before two classes are taught."""
         limits = self._limits()
         return Thresholds(*(limit / ONE_Q23 for limit in limits)) if limits else None
 
+    @exclusive
     def verdicts(self, X: ArrayLike) -> NDArray[np.str_]:
         """What to make of each prediction: (n,) of "known", "uncertain" or "unknown".
 

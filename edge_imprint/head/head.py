@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from edge_imprint.head.budget import parse_budget
 from edge_imprint.head.engine import make_engine
 from edge_imprint.head.labels import Label, check_label, check_labels, label_array
 from edge_imprint.head.layouts import layout_for
+from edge_imprint.head.locking import exclusive
 from edge_imprint.head.options import check_options, false_accept_ppm
 from edge_imprint.head.ridge.base import BaseMoments, base_covariance
 from edge_imprint.head.teaching import Teaching
@@ -27,6 +29,8 @@ class ImprintHead(Teaching):
     k-means, all as int8 rows with their own scale. A shot is used once and not kept. The same shots in the same order
     give the same bytes, however they are divided into calls.
 
+    Threads may share a head: every method holds its lock, so each sees all of another's call or nothing of it.
+
     Args:
         dim: length of an embedding, 1 to 4,096.
         budget: bytes that the head may use, all included, as a number or as text such as "64KB".
@@ -38,6 +42,9 @@ class ImprintHead(Teaching):
         undo: keep room for taking the last shot back; None keeps it where it takes at most a quarter of the budget.
         base: mean and second moment of other pictures' embeddings (`Backbone.base_statistics`), for "ridge" to start
             from. It is added to what is kept, not kept apart.
+
+    Attributes:
+        lock: the head's `threading.RLock`; `with head.lock:` makes several calls one.
 
     Raises:
         BudgetError: the budget cannot be read or holds no class.
@@ -62,6 +69,7 @@ class ImprintHead(Teaching):
         undo: bool | None = None,
         base: BaseMoments | None = None,
     ) -> None:
+        self.lock, self._saving = threading.RLock(), threading.Lock()
         self._options = check_options(method, max_proxies, shrinkage)
         self._false_accept_ppm = false_accept_ppm(false_accept_rate)
         layout = layout_for(dim, parse_budget(budget), undo, method)
@@ -90,6 +98,7 @@ class ImprintHead(Teaching):
         return self._engine.layout.method
 
     @property
+    @exclusive
     def nbytes(self) -> int:
         """Bytes of the budget in use now, header and undo journal included; never above `budget`."""
         return self._engine.layout.used_bytes(self._arena.n_classes, self._arena.n_slots)
@@ -100,6 +109,7 @@ class ImprintHead(Teaching):
         return self._false_accept_ppm / 1_000_000
 
     @false_accept_rate.setter
+    @exclusive
     def false_accept_rate(self, value: float) -> None:
         self._false_accept_ppm, self._limits_stale = false_accept_ppm(value), True
 
@@ -114,19 +124,23 @@ class ImprintHead(Teaching):
         return self._options.shrinkage
 
     @property
+    @exclusive
     def classes_(self) -> NDArray[Any]:
         """Labels in the order in which they were first taught: (n_classes,) of str, int64 or, mixed, object."""
         return label_array(self._labels)
 
+    @exclusive
     def shots_per_class(self) -> dict[Label, int]:
         """How many shots each class was taught with."""
         return dict(zip(self._labels, self._arena.shots[: len(self._labels)].tolist(), strict=True))
 
+    @exclusive
     def proxies_per_class(self) -> dict[Label, int]:
         """How many proxies each class has: its mean and its centres."""
         counts = np.bincount(self._arena.cls[: self._arena.n_slots], minlength=len(self._labels))
         return dict(zip(self._labels, counts.tolist(), strict=True))
 
+    @exclusive
     def partial_fit(self, X: ArrayLike, y: Any) -> ImprintHead:
         """Learn shots one after the other. Nothing of them is kept.
 
@@ -163,8 +177,13 @@ class ImprintHead(Teaching):
         self._labels.append(label)
 
     def _drop_labels(self, places: slice) -> None:
+        gone = self._labels[places]
         del self._labels[places]
-        self._index = {label: place for place, label in enumerate(self._labels)}
+        if places.start == len(self._labels):  # the last ones: the others keep their numbers
+            for label in gone:
+                del self._index[label]
+        else:
+            self._index = {label: place for place, label in enumerate(self._labels)}
 
     def _check_capacity(self, labels: list[Label]) -> None:
         wanted = len(self._labels) + len({label for label in labels if label not in self._index})
@@ -176,6 +195,7 @@ class ImprintHead(Teaching):
                 f"number {wanted}. Forget a class, or make a head with budget={need} or more"
             )
 
+    @exclusive
     def undo(self) -> None:
         """Take the last learnt shot back: the head is, byte for byte, as it was before.
 
@@ -195,6 +215,7 @@ class ImprintHead(Teaching):
             self.odd_shots.take_back(number)
         self._taught()
 
+    @exclusive
     def forget(self, label: Label) -> None:
         """Remove a class and give its bytes back. The other classes' answers do not change.
 
@@ -223,6 +244,12 @@ class ImprintHead(Teaching):
         """
         if not isinstance(other, ImprintHead):
             raise ShapeError(f"merge takes another ImprintHead; got {type(other).__name__}")
+        # In one order whoever calls, so that two threads that merge crosswise do not wait for each other.
+        first, second = sorted((self, other), key=id)
+        with first.lock, second.lock:
+            return self._merge(other)
+
+    def _merge(self, other: ImprintHead) -> ImprintHead:
         if other.dim != self.dim:
             raise ShapeError(f"heads to merge need one dim; got {self.dim} and {other.dim}")
         if other.method != self.method:
@@ -239,6 +266,7 @@ class ImprintHead(Teaching):
         self._taught()
         return self
 
+    @exclusive
     def memory(self) -> dict[str, int]:
         """Bytes by purpose; they add up to `budget`."""
         return self._engine.layout.parts(self._arena.n_classes, self._arena.n_slots)
@@ -253,7 +281,11 @@ class ImprintHead(Teaching):
         Raises:
             StorageError: the file cannot be written; an existing one is untouched.
         """
-        snapshot.write(path, codec.sections(self, backbone or self.backbone))
+        # Who teaches or asks does not wait for the disk; who saves does, or an older state could end up in the file.
+        with self._saving:
+            with self.lock:
+                parts = codec.sections(self, backbone or self.backbone)
+            snapshot.write(path, parts)
 
     @classmethod
     def load(cls, path: str | Path) -> ImprintHead:

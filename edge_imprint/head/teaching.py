@@ -18,6 +18,7 @@ from edge_imprint.head.answering import Answers
 from edge_imprint.head.drift import DriftMonitor
 from edge_imprint.head.drift_report import Drift
 from edge_imprint.head.labels import Label
+from edge_imprint.head.locking import exclusive
 from edge_imprint.head.odd_shots import FIRST_JUDGED, OddShots
 from edge_imprint.head.summaries import means_and_shots, summaries
 
@@ -33,6 +34,7 @@ class Teaching(Answers):
     _monitor: DriftMonitor | None
     _means: NDArray[np.float32] | None
 
+    @exclusive
     def advice(self) -> list[Advice]:
         """What to show next, and what is wrong with what was shown: the most important first.
 
@@ -47,6 +49,7 @@ class Teaching(Answers):
         known = summaries(self._engine.arena, self._labels, self._engine.layout)
         return advise(known, self.odd_shots.found() if self.odd_shots else ())
 
+    @exclusive
     def observe(self, X: ArrayLike) -> None:
         """Take in live embeddings, as they were answered, for `drift`; what was learnt does not change.
 
@@ -74,6 +77,7 @@ class Teaching(Answers):
             unit /= np.sqrt(unit @ unit)
             self._monitor.observe(unit, place, float(self._means[place] @ unit))
 
+    @exclusive
     def drift(self) -> Drift:
         """Whether what `observe` took in looks like what was taught: camera, light, backbone, or new things.
 
@@ -94,17 +98,17 @@ class Teaching(Answers):
         """Log which of these shots, which are about to be learnt, look odd: those that are scored, not each one."""
         if self.odd_shots is None or len(self._labels) < 2:
             return
-        place = {label: index for index, label in enumerate(self._labels)}
-        counts = self._engine.arena.shots[: len(self._labels)].tolist()
+        # Of these labels only: a shot must not cost more the more classes there are.
+        place = {label: self._index[label] for label in set(labels) if label in self._index}
+        counts = {label: int(self._engine.arena.shots[index]) for label, index in place.items()}
         chosen, shots = [], []
         for number, label in enumerate(labels):
-            index = place.get(label)
-            if index is None:
+            if label not in counts:
                 continue
-            if counts[index] >= FIRST_JUDGED and _is_looked_at(counts[index]):
+            if counts[label] >= FIRST_JUDGED and _is_looked_at(counts[label]):
                 chosen.append(number)
-                shots.append(counts[index])
-            counts[index] += 1
+                shots.append(counts[label])
+            counts[label] += 1
         if not chosen:
             return
         first = self._engine.arena.total_shots + 1
