@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from edge_imprint.errors import StorageError
+from edge_imprint.errors import EdgeImprintError, StorageError
 
 __all__ = ["open_regular", "replace_file", "scratch_folder", "storage_errors"]
 
@@ -90,6 +90,8 @@ a missing folder is made with mkdir -p
     """
     try:
         yield
+    except EdgeImprintError:  # says already what is wrong; some of them are a ValueError as well
+        raise
     except OSError as error:
         way_out = _WAYS_OUT.get(error.errno or 0, "Check the path and the disk")
         raise StorageError(f"cannot {action} {os.fspath(path)}: {error.strerror or error}. {way_out}") from error

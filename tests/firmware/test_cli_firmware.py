@@ -77,6 +77,7 @@ def test_a_prompt_goes_on_after_an_error_and_says_so_at_the_end(board: str) -> N
         (["generate", "--board", "microbit", "--out", "x", "--budget", "100KB"], "Give budget="),
         (["generate", "--board", "custom", "--out", "x"], "needs --core"),
         (["run", "--port", "99999"], "from 0 to 65535"),
+        (["run", "--board", "microbit", "--budget", "100KB"], "Error: a head must fit into the 16384 bytes of RAM"),
         (["run", "--flash", __file__], "holds something else"),
     ],
 )
