@@ -15,6 +15,8 @@ from edge_imprint.cli.firmware_conversation import Conversation
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edge_imprint_firmware.reports import DeviceResources
+
 Files = Annotated[
     list[Path], typer.Argument(metavar="FILE...", help="Pictures (with --backbone), folders of them, or .npy arrays.")
 ]
@@ -157,21 +159,27 @@ def info(context: typer.Context, as_json: Json = False) -> None:
 def stats(context: typer.Context, as_json: Json = False) -> None:
     """Say what running has cost: stack, counts of each operation, the line."""
     talk: Conversation = context.obj
-    found = talk.device.stats()
+    found, bytes_of = talk.device.stats(), talk.device.resources()
     if as_json or talk.as_json:
-        output.write_json(asdict(found))
+        output.write_json({**asdict(found), "resources": None if bytes_of is None else asdict(bytes_of)})
         return
     unit = found.counter_unit or "nothing"
     output.write_facts(
         {
             "up": "unknown" if found.uptime_s is None else f"{found.uptime_s:.1f} s",
             "stack": "unknown" if found.stack_bytes is None else f"{found.stack_bytes} B used at most",
+            "bytes": "unknown" if bytes_of is None else _bytes_text(bytes_of),
             "line": f"{found.frames} frames, {found.damaged_frames} damaged, {found.repeated_requests} repeated",
             "counts": unit,
         }
     )
     rows = [(name, f"{s.calls:,}", f"{s.last:,}", f"{s.longest:,}") for name, s in found.operations.items() if s.calls]
     output.write_table(("operation", "calls", "last", "longest"), rows)
+
+
+def _bytes_text(known: DeviceResources) -> str:
+    parts = (("arena", known.arena_bytes), ("all variables", known.variables_bytes), ("program", known.image_bytes))
+    return ", ".join(f"{name} {'unknown' if size is None else size_text(size)}" for name, size in parts)
 
 
 def _stored(stored: bool) -> str:

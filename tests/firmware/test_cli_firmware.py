@@ -58,6 +58,12 @@ def test_teach_ask_and_move_a_snapshot(talk: Talk, tmp_path: Path) -> None:
     assert "must be (n, 64)" in err
 
 
+def test_stats_say_what_the_program_takes(talk: Talk) -> None:
+    found = json.loads(talk("stats", "--json")[1])
+    assert found["resources"]["stack_room"] > found["stack_bytes"] > 0
+    assert "program" in talk("stats")[1]
+
+
 def test_a_prompt_goes_on_after_an_error_and_says_so_at_the_end(board: str) -> None:
     command = [sys.executable, "-m", "edge_imprint.cli", "firmware", "talk", "--port", board]
     done = subprocess.run(
