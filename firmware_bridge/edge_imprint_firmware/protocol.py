@@ -103,6 +103,7 @@ class Capability(IntFlag):
     CLOCK = 8
     REBOOT = 16
     RESOURCES = 32
+    RIDGE = 64
 
 
 class CounterUnit(IntEnum):
@@ -154,6 +155,7 @@ class Command(IntEnum):
     LOAD = 23
     RESET = 24
     RESOURCES = 25
+    CONFIDENCE = 26
 
 
 HELLO_REQUEST: Final = struct.Struct("<BBI")  # major, minor, session
@@ -283,3 +285,7 @@ class ResourcesReply(NamedTuple):
 
 
 RESOURCES_REPLY: Final = struct.Struct("<IIIIII")
+
+CONFIDENCE_REQUEST: Final = struct.Struct("<I")  # stage_crc
+
+CONFIDENCE_REPLY: Final = struct.Struct("<I")  # confidence_q16

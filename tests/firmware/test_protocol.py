@@ -85,7 +85,7 @@ def test_a_stale_header_does_not_compile(tmp_path, name):
     ("old", "new", "words"),
     [
         ("id = 24", "id = 23", "its own number"),
-        ("id = 25", "id = 26", "in order"),
+        ("id = 26", "id = 27", "in order"),
         ("code = -16", "code = -15", "its own number"),
         ("bit = 4", "bit = 3", "its own number"),
         ('ppm:u32"', 'ppm:u33"', "a type of"),

@@ -11,14 +11,13 @@
 struct eimp_source; /* eimp_snapshot_internal.h */
 
 typedef struct eimp_method {
-    /* As eimp_learn, eimp_predict, eimp_undo, eimp_forget, eimp_clear. */
-    int (*learn)(eimp_head *head, const eimp_label *label, const int16_t *embedding);
-    int (*predict)(eimp_head *head, const int16_t *embedding, eimp_answer *answer);
-    int (*undo)(eimp_head *head);
-    int (*forget)(eimp_head *head, const eimp_label *label);
+    /* As eimp_learn; without an embedding, as eimp_forget; without a label either, as eimp_undo. */
+    int (*teach)(eimp_head *head, const eimp_label *label, const int16_t *embedding);
+    /* As eimp_ridge_predict and eimp_clear. */
+    int (*predict)(eimp_head *head, const int16_t *embedding, eimp_answer *answer, uint32_t *confidence_q16);
     void (*clear)(eimp_head *head);
-    /* Scores of what eimp_quantise left, into `mean_dots`. */
-    void (*score)(eimp_head *head);
+    /* What eimp_quantise left scores with `count` classes from `first` on, times 2^23, 4 bytes each, little-endian. */
+    void (*scores)(eimp_head *head, uint32_t first, uint32_t count, uint8_t *out);
     /* As eimp_layout_for; the pool is what the second moment leaves of the budget. */
     int (*layout_for)(uint32_t dim, uint32_t budget, uint8_t undo, eimp_layout *layout);
     /* Whether what a snapshot says in the sections `kept`, the rest of which is fine, is what a head of this dim can say:

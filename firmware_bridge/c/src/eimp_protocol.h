@@ -54,6 +54,7 @@ enum eimp_status {
 #define EIMP_CAN_CLOCK (1u << 3)
 #define EIMP_CAN_REBOOT (1u << 4)
 #define EIMP_CAN_RESOURCES (1u << 5)
+#define EIMP_CAN_RIDGE (1u << 6)
 
 enum eimp_counter_unit {
     EIMP_COUNT_NONE = 0,
@@ -99,7 +100,8 @@ enum eimp_operation {
     X(SAVE, save, 22, 0u, 0u) \
     X(LOAD, load, 23, 0u, 0u) \
     X(RESET, reset, 24, 0u, 0u) \
-    X(RESOURCES, resources, 25, 0u, 0u)
+    X(RESOURCES, resources, 25, 0u, 0u) \
+    X(CONFIDENCE, confidence, 26, 4u, 0u)
 
 /* Bytes of a reply's fields. */
 #define EIMP_HELLO_REPLY_BYTES 17u
@@ -116,5 +118,6 @@ enum eimp_operation {
 #define EIMP_SNAPSHOT_WRITE_REPLY_BYTES 4u
 #define EIMP_SNAPSHOT_STATUS_REPLY_BYTES 12u
 #define EIMP_RESOURCES_REPLY_BYTES 24u
+#define EIMP_CONFIDENCE_REPLY_BYTES 4u
 
 #endif

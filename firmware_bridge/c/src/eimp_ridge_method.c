@@ -1,30 +1,31 @@
 /* A second-moment head as snapshots, store and serial protocol find it: behind the head that they are given. */
+#include <string.h>
+
 #include "eimp_ridge_internal.h"
 #include "eimp_snapshot_internal.h"
 
 #define SHARPNESS_MAX (6 << 16)
 #define LEAST_ROOT 0.5f /* of a pivot: that of EIMP_RIDGE_FLOOR */
 
-static int learn(eimp_head *head, const eimp_label *label, const int16_t *embedding) {
-    return eimp_ridge_learn(eimp_ridge_of(head), label, embedding);
+static int teach(eimp_head *head, const eimp_label *label, const int16_t *embedding) {
+    eimp_ridge *ridge = eimp_ridge_of(head);
+    if (embedding) return eimp_ridge_learn(ridge, label, embedding);
+    return label ? eimp_ridge_forget(ridge, label) : eimp_ridge_undo(ridge);
 }
 
-static int predict(eimp_head *head, const int16_t *embedding, eimp_answer *answer) {
-    return eimp_ridge_predict(eimp_ridge_of(head), embedding, answer, NULL);
+static int predict(eimp_head *head, const int16_t *embedding, eimp_answer *answer, uint32_t *confidence_q16) {
+    return eimp_ridge_predict(eimp_ridge_of(head), embedding, answer, confidence_q16);
 }
-
-static int undo(eimp_head *head) { return eimp_ridge_undo(eimp_ridge_of(head)); }
-
-static int forget(eimp_head *head, const eimp_label *label) { return eimp_ridge_forget(eimp_ridge_of(head), label); }
 
 static void clear(eimp_head *head) {
     eimp_clear(head);
     eimp_ridge_clear(eimp_ridge_of(head));
 }
 
-static void score(eimp_head *head) {
+static void scores(eimp_head *head, uint32_t first, uint32_t count, uint8_t *out) {
     eimp_ridge_refresh(eimp_ridge_of(head));
     (void)eimp_ridge_class_scores(eimp_ridge_of(head));
+    memcpy(out, head->mean_dots + first, sizeof *head->mean_dots * count);
 }
 
 /* The scatter is read to where the factor lies, which is made again before it is used. */
@@ -56,11 +57,9 @@ static int check(const eimp_head *head, const eimp_source *source) {
     return EIMP_OK;
 }
 
-const eimp_method eimp_ridge_method = {.learn = learn,
+const eimp_method eimp_ridge_method = {.teach = teach,
                                        .predict = predict,
-                                       .undo = undo,
-                                       .forget = forget,
                                        .clear = clear,
-                                       .score = score,
+                                       .scores = scores,
                                        .layout_for = eimp_ridge_layout_for,
                                        .check = check};

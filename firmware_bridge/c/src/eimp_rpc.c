@@ -1,4 +1,5 @@
 /* Requests in, replies out: sessions, sequence numbers and the table of commands. */
+#include "eimp_internal.h"
 #include "eimp_rpc_internal.h"
 
 #define EMPTY_FRAME_BYTES EIMP_FRAME_BYTES(0u)
@@ -152,7 +153,8 @@ int eimp_do_hello(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_o
     eimp_put_u32(out, (config->store ? EIMP_CAN_STORE : 0u) | (config->counter ? EIMP_CAN_COUNTER : 0u) |
                           (config->stack_bytes ? EIMP_CAN_STACK : 0u) |
                           (config->milliseconds ? EIMP_CAN_CLOCK : 0u) | (config->reboot ? EIMP_CAN_REBOOT : 0u) |
-                          (config->resources ? EIMP_CAN_RESOURCES : 0u));
+                          (config->resources ? EIMP_CAN_RESOURCES : 0u) |
+                          (config->head->method ? EIMP_CAN_RIDGE : 0u));
     eimp_put_u16(out, config->max_payload);
     eimp_put_u32(out, head.dim);
     eimp_put_u8(out, config->counter ? config->counter_unit : EIMP_COUNT_NONE);

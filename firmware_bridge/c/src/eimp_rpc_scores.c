@@ -1,5 +1,5 @@
 /* The command that asks for the cosines of some classes, whose number has no bound but the budget's. */
-#include "eimp_internal.h"
+#include "eimp_method.h"
 #include "eimp_rpc_internal.h"
 
 /* Cosines of classes `first` to first + count - 1, written straight into the reply. */
@@ -35,9 +35,13 @@ int eimp_do_scores(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_
     const uint32_t start = eimp_rpc_start(rpc);
     const int status = eimp_quantise(head, numbers, &length2);
     if (status != EIMP_OK) return status;
-    eimp_refresh(head);
     window w = {out->at + EIMP_SCORES_REPLY_BYTES, first, most < left ? most : left, classes, eimp_query_norm_q16(head)};
-    eimp_visit_scores(head, take_best, &w);
+    if (head->method) {
+        head->method->scores(head, w.first, w.count, w.cosines);
+    } else {
+        eimp_refresh(head);
+        eimp_visit_scores(head, take_best, &w);
+    }
     eimp_rpc_measure(rpc, EIMP_OPERATION_SCORES, start);
     eimp_put_u16(out, classes);
     out->at += 4u * w.count;

@@ -1,5 +1,5 @@
 /* Commands that move snapshots, use the store, and look at the device itself. */
-#include "eimp_internal.h"
+#include "eimp_method.h"
 #include "eimp_rpc_internal.h"
 
 int eimp_do_snapshot_open(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_out *out) {
@@ -30,10 +30,9 @@ static int fits(const eimp_head *head, const uint8_t *request) {
     eimp_layout layout;
     if (eimp_get_u32(request + 8) != head->dim) return EIMP_E_SHAPE;
     if (undo > EIMP_UNDO_YES || max_proxies == 0) return EIMP_E_VALUE_RANGE;
-    const int status = eimp_layout_for(head->dim, budget, undo, &layout);
+    const int status = (head->method ? head->method->layout_for : eimp_layout_for)(head->dim, budget, undo, &layout);
     if (status != EIMP_OK) return status;
-    if (budget > head->budget_room || layout.max_classes > head->classes_room ||
-        max_proxies - 1u > head->centres_room || backbone_bytes > head->backbone_room) {
+    if (budget > head->budget_room || max_proxies - 1u > head->centres_room || backbone_bytes > head->backbone_room) {
         return EIMP_E_CAPACITY;
     }
     return EIMP_OK;
@@ -129,9 +128,8 @@ int eimp_do_stats(eimp_rpc *rpc, const uint8_t *request, uint32_t length, eimp_o
     (void)length;
     eimp_put_u32(out, config->milliseconds ? config->milliseconds(config->context) : 0);
     eimp_put_u32(out, config->stack_bytes ? config->stack_bytes(config->context) : 0);
-    eimp_put_u32(out, rpc->frames);
-    eimp_put_u32(out, rpc->damaged);
-    eimp_put_u32(out, rpc->repeated);
+    /* frames, damaged and repeated */
+    eimp_put_bytes(out, (const uint8_t *)rpc + offsetof(eimp_rpc, frames), 3 * sizeof rpc->frames);
     return EIMP_OK;
 }
 
@@ -139,9 +137,7 @@ int eimp_do_operation(eimp_rpc *rpc, const uint8_t *request, uint32_t length, ei
     (void)length;
     if (request[0] >= EIMP_OPERATIONS) return EIMP_E_ARGUMENT;
     const eimp_rpc_operation *found = &rpc->operations[request[0]];
-    eimp_put_u32(out, found->calls);
-    eimp_put_u32(out, found->last);
-    eimp_put_u32(out, found->longest);
+    eimp_put_bytes(out, found, sizeof *found);
     return EIMP_OK;
 }
 
@@ -151,11 +147,7 @@ int eimp_do_resources(eimp_rpc *rpc, const uint8_t *request, uint32_t length, ei
     (void)request;
     (void)length;
     if (known == NULL) return EIMP_E_COMMAND;
-    eimp_put_u32(out, known->arena_bytes);
-    eimp_put_u32(out, known->variables_bytes);
-    eimp_put_u32(out, known->stack_room);
-    eimp_put_u32(out, known->image_bytes);
-    eimp_put_u32(out, known->counter_hz);
+    eimp_put_bytes(out, known, sizeof *known);
     eimp_put_u32(out, overhead);
     return EIMP_OK;
 }
