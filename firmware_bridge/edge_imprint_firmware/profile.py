@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from edge_imprint_firmware.snapshots import open_snapshot
 __all__ = ["LEAST_REPEATS", "STAGES", "DeviceProfile", "DeviceStage", "profile_device"]
 
 LEAST_REPEATS = 20
-STAGES = ("round trip", "predict", "scores", "learn", "undo", "save", "load", "forget")
+STAGES = ("round trip", "predict", "scores", "learn", "predict after learn", "undo", "save", "load", "forget")
 _CLASSES, _SHOTS = 10, 5  # made up where the head knows nothing
 _ENDS = (LinkError, DeviceRestartedError)
 
@@ -167,24 +168,25 @@ class _Profiler:
         ):
             with self._stages(name) as (stage,):
                 for keep in self._runs(self._repeats):
-                    row = self._rows(1)
-                    self._run(stage, operation, keep, lambda ask=ask, row=row: ask(row))  # type: ignore[misc]
+                    self._run(stage, operation, keep, partial(ask, self._rows(1)))
         self._learning()
         self._flash()
         self._forgetting()
 
     def _learning(self) -> None:
         device, journal = self._device, self._profile.found.undo
-        with self._stages("learn", "undo") as (learn, undo):
+        with self._stages("learn", "predict after learn", "undo") as (learn, predict, undo):
             if not journal:
-                undo.missing = "the head keeps no journal: make firmware with more budget, or undo"
+                undo.missing = "the head keeps no journal. Make firmware with more budget"
             if not journal and not self._empty:
-                learn.missing = f"what is learnt could not be taken back: {undo.missing}"
+                learn.missing = predict.missing = f"what is learnt could not be taken back: {undo.missing}"
                 return
             for number, keep in enumerate(self._runs(self._repeats)):
                 row, label = self._rows(1), self._labels[number % len(self._labels)]
                 _ = device.classes_  # asked now, not while the clock runs
-                self._run(learn, Operation.LEARN, keep, lambda row=row, label=label: device.partial_fit(row, label))  # type: ignore[misc]
+                self._run(learn, Operation.LEARN, keep, partial(device.partial_fit, row, label))
+                # A head with a second moment solves it now, not when it learns.
+                self._run(predict, Operation.PREDICT, keep, partial(device.predict, row))
                 if journal:
                     self._run(undo, Operation.UNDO, keep, device.undo)
 
@@ -215,7 +217,7 @@ class _Profiler:
                 return
             for number, keep in enumerate(self._runs(self._repeats)):
                 label = self._labels[number % len(self._labels)]
-                self._run(stage, Operation.FORGET, keep, lambda label=label: device.forget(label))  # type: ignore[misc]
+                self._run(stage, Operation.FORGET, keep, partial(device.forget, label))
                 device.partial_fit(self._rows(_SHOTS), label)
 
     def _tidy(self) -> None:
