@@ -127,13 +127,20 @@ class CHead:
     _GUARD = b"\xa5" * 64
 
     def __init__(
-        self, dim: int, budget: int, max_proxies: int = 21, undo: int = 2, ppm: int = 50_000, method: str = "proxies"
+        self,
+        dim: int,
+        budget: int,
+        max_proxies: int = 21,
+        undo: int = 2,
+        ppm: int = 50_000,
+        method: str = "proxies",
+        room: int = 256,
     ) -> None:
         """Make an arena of exactly the size that it says it needs, and a head in it."""
         self._c = library()
         self.dim, self.method = dim, method
-        self._config = config = _Config(dim, budget, ppm, max_proxies, 20, 256, undo)
-        size = self._call("arena_size", ctypes.byref(config))
+        self._config = config = _Config(dim, budget, ppm, max_proxies, 20, room, undo)
+        size = self.arena_bytes = self._call("arena_size", ctypes.byref(config))
         self._memory = ctypes.create_string_buffer(size + len(self._GUARD) + 8)
         start = -ctypes.addressof(self._memory) % 8
         self._end = start + size

@@ -25,12 +25,16 @@ Rate = Annotated[
     float | None, typer.Option("--false-accept-rate", metavar="RATE", help="Share of strangers taken for known.")
 ]
 Proxies = Annotated[int | None, typer.Option("--max-proxies", metavar="N", help="Proxies of one class, 21 by default.")]
+Method = Annotated[
+    str | None,
+    typer.Option("--method", metavar="NAME", help="proxies, the default; ridge or auto, for boards with the RAM."),
+]
 BackboneBytes = Annotated[
     int | None, typer.Option("--backbone-bytes", metavar="N", help="Room for the backbone's name, 512 by default.")
 ]
 StartState = Annotated[
     Path | None,
-    typer.Option("--state", metavar="FILE", help="A snapshot to start with; brings its own dim and budget."),
+    typer.Option("--state", metavar="FILE", help="A snapshot to start with; brings its own dim, budget and method."),
 ]
 
 
@@ -44,6 +48,7 @@ def generate(
     false_accept_rate: Rate = None,
     max_proxies: Proxies = None,
     backbone_bytes: BackboneBytes = None,
+    method: Method = None,
     state: StartState = None,
     core: Annotated[
         str | None, typer.Option(metavar="CORE", help="Of --board custom: cortex-m0, cortex-m4, cortex-m55 ...")
@@ -65,6 +70,7 @@ def generate(
       edge-imprint firmware generate --board mps2-an386 --out fw && cd fw && make run
       edge-imprint firmware generate --board microbit --out fw --budget 8KB --classes 10
       edge-imprint firmware generate --board mps3-an547 --out fw --state robot.eimp
+      edge-imprint firmware generate --board mps2-an386 --out fw --method ridge --budget 48KB
       edge-imprint firmware generate --board custom --core cortex-m4 --rom 0x08000000:512KB --ram 0x20000000:128KB \\
           --clock-hz 16000000 --out fw
     """
@@ -87,6 +93,7 @@ def generate(
         false_accept_rate=false_accept_rate,
         max_proxies=max_proxies,
         backbone_bytes=backbone_bytes,
+        method=method,
     )
     project = write(out, chosen, head, state=state, replace=replace)
     if as_json:
@@ -96,7 +103,8 @@ def generate(
         {
             "project": str(out),
             "board": f"{chosen.name} ({chosen.core.name})",
-            "head": f"dim {project.dim}, budget {size_text(project.budget)}, up to {project.max_classes} classes",
+            "head": f"{project.method}, dim {project.dim}, budget {size_text(project.budget)}, "
+            f"up to {project.max_classes} classes",
             "RAM": f"{size_text(project.arena_bytes)} for its arena, of {size_text(chosen.ram[1])}",
             "flash": f"{size_text(project.flash_bytes)}: two snapshots of at most {size_text(project.snapshot_bytes)}",
             "next": f"cd {out} && make {'run' if chosen.machine else '(and read boards/port_custom.c)'}",
@@ -113,6 +121,7 @@ def run(
     false_accept_rate: Rate = None,
     max_proxies: Proxies = None,
     backbone_bytes: BackboneBytes = None,
+    method: Method = None,
     state: StartState = None,
     flash: Annotated[
         Path | None,
@@ -144,6 +153,7 @@ def run(
             false_accept_rate=false_accept_rate,
             max_proxies=max_proxies,
             backbone_bytes=backbone_bytes,
+            method=method,
         )
         until_the_end.enter_context(started)
         if as_json:

@@ -3,6 +3,7 @@
 
 #include "eimp_app_config.h"
 #include "eimp_head.h"
+#include "eimp_ridge.h"
 #include "eimp_rpc.h"
 #include "eimp_store.h"
 #include "port.h"
@@ -98,6 +99,17 @@ static void give_up(const char *why, size_t length) {
     }
 }
 
+static int make_head(const eimp_config *config, eimp_head **head) {
+#if EIMP_APP_RIDGE
+    eimp_ridge *ridge;
+    const int status = eimp_ridge_init(arena, sizeof arena, config, NULL, &ridge);
+    if (status == EIMP_OK) *head = eimp_ridge_head(ridge);
+    return status;
+#else
+    return eimp_init(arena, sizeof arena, config, head);
+#endif
+}
+
 int main(void) {
     static const eimp_config head_config = {.dim = EIMP_APP_DIM,
                                             .budget = EIMP_APP_BUDGET,
@@ -115,7 +127,7 @@ int main(void) {
                                    .name = EIMP_APP_NAME,
                                    .max_payload = EIMP_APP_PAYLOAD_BYTES};
     eimp_port_init();
-    if (eimp_init(arena, sizeof arena, &head_config, &line.head) != EIMP_OK) {
+    if (make_head(&head_config, &line.head) != EIMP_OK) {
         static const char why[] = "edge-imprint: eimp_app_config.h asks for a head that cannot be\n";
         give_up(why, sizeof why - 1u);
     }

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_imprint import snapshot
 from edge_imprint.atomic import replace_file
-from edge_imprint.errors import CapacityError, EdgeImprintError, NotTaughtError
+from edge_imprint.errors import CapacityError, EdgeImprintError, NotTaughtError, UsageError
 from edge_imprint.head import ImprintHead, Label, codec, fixed
 from edge_imprint.head.labels import check_label, check_labels, label_array
 from edge_imprint_firmware import protocol
@@ -26,7 +26,7 @@ from edge_imprint_firmware.commands import (
 from edge_imprint_firmware.errors import DeviceError
 from edge_imprint_firmware.protocol import Capability, Command, PredictReply
 from edge_imprint_firmware.session import DeviceSession
-from edge_imprint_firmware.snapshots import Progress, blob_of, read_snapshot, write_snapshot
+from edge_imprint_firmware.snapshots import Progress, blob_of, device_method, read_snapshot, write_snapshot
 
 VERDICTS = ("unknown", "uncertain", "known")
 
@@ -44,6 +44,11 @@ class Device(DeviceSession):
         ...
         edge_imprint_firmware.errors.LinkError: cannot open the port /dev/ttyACM0: ...
     """
+
+    @property
+    def method(self) -> str:
+        """What answers: "proxies" or "ridge"."""
+        return device_method(self._link)
 
     @property
     def classes_(self) -> NDArray[Any]:
@@ -126,8 +131,30 @@ class Device(DeviceSession):
         """What to make of each prediction: (n,) of "known", "uncertain" or "unknown"; see `ImprintHead.verdicts`."""
         return np.array([VERDICTS[reply.verdict] for _, reply in self._answers(X)], dtype="<U9")
 
+    def known_score(self, X: ArrayLike) -> NDArray[np.float32]:
+        """What `thresholds` are drawn on: (n,) float32; see `ImprintHead.known_score`."""
+        found = [reply.cosine_q23 for _, reply in self._answers(X)]
+        return (np.array(found, np.float64) / (1 << 23)).astype(np.float32)
+
+    def confidence(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Probability that `predict` is right about each embedding of a taught class: (n,) float32 in [0, 1].
+
+        Raises:
+            UsageError: the device has method "proxies".
+            NotTaughtError, ShapeError, ValueRangeError, LinkError: as `predict`.
+        """
+        if self.method != "ridge":
+            raise UsageError(
+                'confidence needs the second moment; this device has method="proxies". Make firmware with "ridge"'
+            )
+        self._check_taught()
+        return np.array([self._confidence_q16(row) for row in self._quantised(X)], np.float32) / np.float32(1 << 16)
+
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Cosine of each embedding with each class's best proxy: (n, n_classes) float32 in [-1, 1]."""
+        """Score of each embedding with each class's best proxy, in [-1, 1]: (n, n_classes) float32.
+
+        A cosine with method "proxies".
+        """
         self._check_taught()
         return np.stack([read_scores(self._link, self._stage(row)) for row in self._quantised(X)])
 
@@ -209,6 +236,11 @@ class Device(DeviceSession):
             self._staged = None
             self._staged = stage(self._link, data)
         return crc
+
+    def _confidence_q16(self, row: NDArray[np.int16]) -> int:
+        fields, payload = protocol.CONFIDENCE_REPLY, protocol.CONFIDENCE_REQUEST.pack(self._stage(row))
+        reply = self._link.request(Command.CONFIDENCE, payload, reply_bytes=fields.size, action="say its confidence")
+        return int(fields.unpack_from(reply)[0])
 
     def _check_taught(self) -> None:
         if not self._labels():

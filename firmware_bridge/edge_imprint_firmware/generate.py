@@ -40,6 +40,7 @@ class Project:
     board: str
     dim: int
     budget: int
+    method: str
     max_classes: int
     arena_bytes: int
     flash_bytes: int
@@ -81,6 +82,7 @@ def generate(
         board.name,
         options.dim,
         options.budget,
+        options.layout.method,
         options.layout.max_classes,
         options.arena_bytes,
         flash,
@@ -114,6 +116,7 @@ def _facts(board: Board, options: HeadOptions, flash: int) -> dict[str, Any]:
         "false_accept_ppm": round(options.false_accept_rate * 1_000_000),
         "undo": {None: 2, True: 1, False: 0}[options.undo],
         "arena_bytes": options.arena_bytes,
+        "ridge": int(options.layout.method == "ridge"),
         "version": __version__,
     }
 

@@ -9,7 +9,8 @@ from typing import Any
 from edge_imprint import ImprintHead
 from edge_imprint.errors import BudgetError, UsageError, ValueRangeError
 from edge_imprint.head import parse_budget, plan
-from edge_imprint.head.budget import Layout
+from edge_imprint.head.layouts import AnyLayout, layout_for
+from edge_imprint.head.ridge.layout import fixed_bytes
 from edge_imprint_firmware import sizes
 from edge_imprint_firmware.boards import KB, Board
 from edge_imprint_firmware.protocol import MAX_BACKBONE_BYTES
@@ -34,6 +35,7 @@ class HeadOptions:
         shrinkage: shots that the class mean weighs at most in each proxy.
         undo: keep room for undo; None keeps it where it takes at most a quarter of the budget.
         backbone_bytes: room for the name of what makes the embeddings, 0 to 4,096.
+        method: "proxies", "ridge", or "auto" for "ridge" where that takes at most two thirds of the budget.
     """
 
     dim: int = 64
@@ -43,12 +45,14 @@ class HeadOptions:
     shrinkage: int = 20
     undo: bool | None = None
     backbone_bytes: int = DEFAULT_BACKBONE_BYTES
+    method: str = "proxies"
 
     def __post_init__(self) -> None:
         """Refuse what `ImprintHead` refuses, in its words."""
         ImprintHead(
             self.dim,
             self.budget,
+            method=self.method,
             false_accept_rate=self.false_accept_rate,
             max_proxies=self.max_proxies,
             shrinkage=self.shrinkage,
@@ -58,9 +62,9 @@ class HeadOptions:
             raise ValueRangeError(f"backbone-bytes must be 0 to {MAX_BACKBONE_BYTES}; got {self.backbone_bytes}")
 
     @property
-    def layout(self) -> Layout:
-        """Where everything lies in the budget."""
-        return Layout(self.dim, self.budget, self.undo)
+    def layout(self) -> AnyLayout:
+        """Where everything lies in the budget; its `method` is "proxies" or "ridge"."""
+        return layout_for(self.dim, self.budget, self.undo, self.method)
 
     @property
     def arena_bytes(self) -> int:
@@ -73,19 +77,17 @@ class HeadOptions:
         return sizes.snapshot_bytes(self.layout, self.backbone_bytes)
 
 
-def check_method(head: ImprintHead) -> None:
-    """Refuse a head that a device would answer wrongly with.
-
-    A device would ignore the second moment and hold cosines against thresholds that are drawn on other scores: nearly
-    everything would be "known".
+def check_method(head: ImprintHead, method: str) -> None:
+    """Refuse a head whose scores a device would hold against thresholds that are drawn on other ones.
 
     Raises:
-        UsageError: its method is not "proxies".
+        UsageError: it was taught with another method than the device's.
     """
-    if head.method != "proxies":
+    if head.method != method:
         raise UsageError(
-            f'a device\'s head has method "proxies"; this one has "{head.method}". Teach one with method="proxies" '
-            "(edge-imprint learn --method proxies) and the budget of the device"
+            f'the device\'s head has method "{method}"; this one has "{head.method}". Teach one with '
+            f'method="{method}" (edge-imprint learn --method {method}) and the budget of the device, or make firmware '
+            f"with --method {head.method}"
         )
 
 
@@ -94,10 +96,8 @@ def options_from(state: str | Path, backbone_bytes: int = DEFAULT_BACKBONE_BYTES
 
     Raises:
         StorageError, SnapshotCorruptError, SnapshotVersionError: the snapshot cannot be read.
-        UsageError: its method is not "proxies".
     """
     head = ImprintHead.load(state)
-    check_method(head)
     name = len((head.backbone or "").encode())
     return HeadOptions(
         head.dim,
@@ -107,6 +107,7 @@ def options_from(state: str | Path, backbone_bytes: int = DEFAULT_BACKBONE_BYTES
         head.shrinkage,
         head.memory()["journal"] > 0,
         max(backbone_bytes, name),
+        head.method,
     )
 
 
@@ -136,6 +137,8 @@ def check_ram(board: Board, options: HeadOptions) -> None:
     if options.arena_bytes + rest > ram:
         most = _largest_budget(board, options)
         way_out = f"Give budget={most // KB}KB or less" if most else "Give a smaller dim or another board"
+        if options.layout.method == "ridge":
+            way_out += ', or method="proxies"'
         raise BudgetError(
             f"a head must fit into the {ram} bytes of RAM of {board.name}, of which stack and serial line take {rest}; "
             f"a budget of {options.budget} at dim={options.dim} needs {options.arena_bytes}. {way_out}"
@@ -154,17 +157,22 @@ def _largest_budget(board: Board, options: HeadOptions) -> int:
     return 0
 
 
-def default_budget(board: Board, dim: int, backbone_bytes: int = DEFAULT_BACKBONE_BYTES) -> int:
-    """16 KB, or where the board has too little RAM for that, as many whole KB as fit.
+def default_budget(
+    board: Board, dim: int, backbone_bytes: int = DEFAULT_BACKBONE_BYTES, method: str = "proxies"
+) -> int:
+    """16 KB and what a second moment takes, or where the board has too little RAM for that, as many whole KB as fit.
 
     >>> from edge_imprint_firmware.boards import BOARDS
     >>> default_budget(BOARDS["mps2-an386"], 64), default_budget(BOARDS["microbit"], 64)
     (16384, 10240)
+    >>> default_budget(BOARDS["mps2-an386"], 64, method="ridge")
+    37888
     """
-    wanted = HeadOptions(dim, DEFAULT_BUDGET, backbone_bytes=backbone_bytes)
+    usual = DEFAULT_BUDGET + (-(-fixed_bytes(dim) // KB) * KB if method == "ridge" else 0)
+    wanted = HeadOptions(dim, usual, backbone_bytes=backbone_bytes, method=method)
     if wanted.arena_bytes + other_ram(board, wanted) <= board.ram[1]:
-        return DEFAULT_BUDGET
-    return _largest_budget(board, wanted) or DEFAULT_BUDGET
+        return usual
+    return _largest_budget(board, wanted) or usual
 
 
 def chosen(
@@ -201,9 +209,8 @@ def chosen(
         head = options_from(state, room)
     else:
         length = 64 if dim is None else dim
-        head = HeadOptions(
-            length, parse_budget(default_budget(board, length, room) if budget is None else budget), **given
-        )
+        usual = default_budget(board, length, room, given.get("method", "proxies")) if budget is None else budget
+        head = HeadOptions(length, parse_budget(usual), **given)
     if classes is not None:
-        plan(head.dim, head.budget, classes=classes, undo=head.undo)
+        plan(head.dim, head.budget, classes=classes, method=head.method, undo=head.undo)
     return head

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
+from edge_imprint.errors import BudgetError
 from edge_imprint.head.budget import RECORD_BYTES, Layout
+from edge_imprint.head.layouts import AnyLayout
+from edge_imprint.head.ridge.layout import RidgeLayout, packed_bytes
 from edge_imprint_firmware.protocol import FRAME_CRC_BYTES, FRAME_HEADER_BYTES
 
 # docs/FORMAT.md: header, nine entries of the table, config and state; then per class and per proxy.
@@ -10,16 +15,35 @@ _SNAPSHOT_FIXED = 24 + 9 * 16 + 20 + 28
 _PROXY_META = 4 + 2 + 1
 # docs/STORE.md: records of a slot beside the snapshot.
 _STORE_RECORDS = 10 * 64
-# sizeof(eimp_head), which has pointers in it, and a little more: a test holds it to that.
+# sizeof(eimp_head) and sizeof(eimp_ridge), which have pointers in them, and a little more: a test holds them to that.
 _HEAD_BYTES = 256
+_RIDGE_BYTES = 128
+# EIMP_MOMENT_SCRATCH_BYTES of eimp_moment.h.
+_SCRATCH_BYTES = 2048
+# Two entries of the table, and the section `ridge`.
+_MOMENT_FIXED = 2 * 16 + 8
 
 
 def _rounded(size: int) -> int:
     return (size + 7) // 8 * 8
 
 
-def arena_bytes(layout: Layout, max_proxies: int, backbone_bytes: int) -> int:
+def _with_and_without_undo(layout: RidgeLayout) -> list[RidgeLayout]:
+    """What a snapshot of the same budget can have; without undo everything fits that fits with it."""
+    found = [RidgeLayout(layout.dim, layout.budget, undo=False)]
+    with contextlib.suppress(BudgetError):
+        found.append(RidgeLayout(layout.dim, layout.budget, undo=True))
+    return found
+
+
+def arena_bytes(layout: AnyLayout, max_proxies: int, backbone_bytes: int) -> int:
     """Bytes to set aside for a head's arena; a little more than `eimp_arena_size()` asks for."""
+    if isinstance(layout, RidgeLayout):
+        both = _with_and_without_undo(layout)
+        proxies = Layout(layout.dim, max(each.proxies.budget for each in both), undo=False)
+        moment = max(each.moment_bytes for each in both)
+        beside = _RIDGE_BYTES + _rounded(moment) + _SCRATCH_BYTES + _rounded(4 * layout.dim)
+        return beside + arena_bytes(proxies, max_proxies, backbone_bytes)
     # A snapshot that is loaded may come from a head without a journal, which has room for more classes.
     classes = Layout(layout.dim, layout.budget, undo=False).max_classes
     working = 3 * _rounded(layout.dim) + _rounded(4 * (max_proxies - 1)) + _rounded(4 * classes)
@@ -31,8 +55,11 @@ def line_bytes(dim: int, backbone_bytes: int, payload_bytes: int) -> int:
     return max(2 * dim, backbone_bytes) + 2 * (payload_bytes + FRAME_HEADER_BYTES + FRAME_CRC_BYTES) + 8
 
 
-def snapshot_bytes(layout: Layout, backbone_bytes: int) -> int:
+def snapshot_bytes(layout: AnyLayout, backbone_bytes: int) -> int:
     """Bytes of the largest snapshot that a head of this layout can write."""
+    if isinstance(layout, RidgeLayout):
+        most = max(snapshot_bytes(each.proxies, backbone_bytes) for each in _with_and_without_undo(layout))
+        return most + _MOMENT_FIXED + packed_bytes(layout.dim)
 
     def size(classes: int) -> int:
         proxies = layout.slots_for(classes)

@@ -14,7 +14,7 @@ from edge_imprint_firmware.link import Link
 from edge_imprint_firmware.options import check_method
 from edge_imprint_firmware.protocol import Command
 
-__all__ = ["Progress", "blob_of", "open_snapshot", "read_snapshot", "write_snapshot"]
+__all__ = ["Progress", "blob_of", "device_method", "open_snapshot", "read_snapshot", "write_snapshot"]
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are there and the bytes of the whole."""
@@ -30,6 +30,11 @@ def open_snapshot(link: Link) -> tuple[int, int]:
     payload = link.request(Command.SNAPSHOT_OPEN, reply_bytes=protocol.SNAPSHOT_OPEN_REPLY.size)
     size, crc = protocol.SNAPSHOT_OPEN_REPLY.unpack_from(payload)
     return size, crc
+
+
+def device_method(link: Link) -> str:
+    """What answers on the device: "proxies" or "ridge"."""
+    return "ridge" if protocol.Capability.RIDGE & link.device.capabilities else "proxies"
 
 
 def read_snapshot(link: Link, progress: Progress | None = None) -> bytes:
@@ -68,12 +73,12 @@ def write_snapshot(link: Link, head: ImprintHead, blob: bytes, progress: Progres
         progress: told after each piece.
 
     Raises:
-        UsageError: the head's method is not "proxies"; nothing was sent.
+        UsageError: the head's method is not the device's; nothing was sent.
         ShapeError, CapacityError, BudgetError: the device's arena or store cannot hold it; nothing was erased.
         StorageError: the device's flash failed; the stored snapshot is the old one.
         LinkError: the port broke or the device was silent. The same call goes on where this one ended.
     """
-    check_method(head)
+    check_method(head, device_method(link))
     backbone_bytes = len((head.backbone or "").encode())
     facts = (head.dim, head.budget, backbone_bytes, head.max_proxies, int(bool(head._arena.layout.undo)))
     what = f"take a snapshot of {len(blob)} bytes (dim={head.dim}, budget={head.budget})"

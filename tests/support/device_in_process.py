@@ -27,7 +27,10 @@ def library() -> ctypes.CDLL:
     lib = cbuild.shared_library("device", *sources())
     lib.device_new.restype = ctypes.c_void_p
     lib.device_new.argtypes = (
-        [ctypes.c_uint32] * 2 + [ctypes.c_uint16, ctypes.c_uint8] + [ctypes.c_uint16] * 2 + [ctypes.c_uint32]
+        [ctypes.c_uint32] * 2
+        + [ctypes.c_uint16, ctypes.c_uint8]
+        + [ctypes.c_uint16] * 2
+        + [ctypes.c_uint32, ctypes.c_uint8]
     )
     for name in ("device_free", "device_power_cycle"):
         getattr(lib, name).argtypes = [ctypes.c_void_p]
@@ -57,9 +60,12 @@ class CDevice:
         backbone_bytes: int = 0,
         max_payload: int = 256,
         sectors: int = 4,
+        ridge: bool = False,
     ) -> None:
         self._lib = library()
-        self._device = self._lib.device_new(dim, budget, max_proxies, undo, backbone_bytes, max_payload, sectors)
+        self._device = self._lib.device_new(
+            dim, budget, max_proxies, undo, backbone_bytes, max_payload, sectors, int(ridge)
+        )
         assert self._device, "no head can have that config"
         self._out = ctypes.create_string_buffer(1 << 16)
 

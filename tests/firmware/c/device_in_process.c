@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eimp_ridge.h"
 #include "eimp_rpc.h"
 
 #define SECTOR_BYTES 4096u
@@ -21,6 +22,7 @@ typedef struct device {
     size_t sent_bytes, sent_room;
     uint32_t ticks, flash_fails, reboots;
     int last_boot;
+    uint8_t ridge; /* 1: the head has a second moment */
 } device;
 
 static int flash_read(void *context, uint32_t offset, void *buffer, uint32_t count) {
@@ -58,10 +60,22 @@ static void keep(void *context, const uint8_t *bytes, uint32_t count) {
 static uint32_t tick(void *context) { return ++((device *)context)->ticks; }
 static uint32_t stack(void *context) { return ((device *)context)->ticks ? 400 : 0; }
 
+static size_t arena_bytes(const device *d) {
+    return d->ridge ? eimp_ridge_arena_size(&d->head_config) : eimp_arena_size(&d->head_config);
+}
+
+static int make_head(device *d, eimp_head **head) {
+    eimp_ridge *ridge;
+    if (!d->ridge) return eimp_init(d->arena, arena_bytes(d), &d->head_config, head);
+    const int status = eimp_ridge_init(d->arena, arena_bytes(d), &d->head_config, NULL, &ridge);
+    if (status == EIMP_OK) *head = eimp_ridge_head(ridge);
+    return status;
+}
+
 /* What a board does when it gets power: the head is new, and takes what flash holds. */
 static int boot(device *d) {
     eimp_head *head;
-    int status = eimp_init(d->arena, eimp_arena_size(&d->head_config), &d->head_config, &head);
+    int status = make_head(d, &head);
     if (status != EIMP_OK) return status;
     d->rpc_config.head = head;
     if (d->rpc_config.store) {
@@ -89,12 +103,13 @@ static const eimp_rpc_resources resources = {.arena_bytes = 11, .variables_bytes
 
 /* NULL where no head can have that config. sectors: of each slot of the store; 0: nothing that a device may lack. */
 device *device_new(uint32_t dim, uint32_t budget, uint16_t max_proxies, uint8_t undo, uint16_t backbone_bytes,
-                   uint16_t max_payload, uint32_t sectors) {
+                   uint16_t max_payload, uint32_t sectors, uint8_t ridge) {
     device *d = calloc(1, sizeof *d);
     d->head_config = (eimp_config){dim, budget, 50000, max_proxies, 20, backbone_bytes, undo};
     d->store_config = (eimp_store_config){d, flash_read, flash_program, flash_erase, SECTOR_BYTES, sectors, 8, 0xFF};
     d->rpc_config = (eimp_rpc_config){.context = d, .send = keep, .name = "in process", .max_payload = max_payload};
-    d->arena = malloc(eimp_arena_size(&d->head_config));
+    d->ridge = ridge;
+    d->arena = malloc(arena_bytes(d));
     if (sectors) {
         d->flash = malloc(2 * sectors * SECTOR_BYTES);
         memset(d->flash, 0xFF, 2 * sectors * SECTOR_BYTES);
@@ -106,7 +121,7 @@ device *device_new(uint32_t dim, uint32_t budget, uint16_t max_proxies, uint8_t 
         d->rpc_config.resources = &resources;
         d->rpc_config.counter_unit = EIMP_COUNT_INSTRUCTIONS;
     }
-    if (eimp_arena_size(&d->head_config) && boot(d) == EIMP_OK) return d;
+    if (arena_bytes(d) && boot(d) == EIMP_OK) return d;
     free(d->arena);
     free(d->flash);
     free(d->buffer);
