@@ -154,7 +154,6 @@ class _Profiler:
     def _all_stages(self) -> None:
         device = self._device
         if self._empty:
-            self._progress("teach")
             for number in range(min(_CLASSES, self._profile.found.max_classes)):
                 device.partial_fit(self._rows(_SHOTS), f"made up {number}")
         self._labels = device.classes_.tolist()
@@ -234,7 +233,8 @@ class _Profiler:
     @contextlib.contextmanager
     def _stages(self, *names: str) -> Iterator[list[DeviceStage]]:
         """New stages. They say what the device refuses, and the next one runs; a broken line ends the profile."""
-        self._progress(names[0])
+        for name in names:
+            self._progress(name)
         stages = [self._profile.stages.setdefault(name, DeviceStage()) for name in names]
         try:
             yield stages

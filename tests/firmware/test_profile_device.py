@@ -59,7 +59,9 @@ def test_a_taught_device_is_measured_and_left_as_it_was():
 def test_a_device_that_knows_nothing_is_taught_and_cleared():
     device, _ = connect()
     before = blob_of(device.to_head())
-    profile = profiled(device)
+    begun: list[str] = []
+    profile = profile_device(device, repeats=LEAST_REPEATS, progress=begun.append)
+    assert begun == list(STAGES)
     assert profile.measured.classes == 10
     assert profile.measured.shots == 50
     assert runs(profile)["forget"] == ALL
