@@ -130,7 +130,32 @@ static PyObject *ridge_loaded(Ridge *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
-/* scores(e16, out, confidences): out is int64, (n, 1 + n_classes), the background's first; confidences are uint32. */
+/* best(e16, classes, known, confidences): int64, int64 times 2^23, and uint32 times 2^16. */
+static PyObject *ridge_best(Ridge *self, PyObject *const *args, Py_ssize_t count) {
+    Py_buffer rows, out[3] = {{0}};
+    PyObject *answer = NULL;
+    if (count != 4) return refuse("best takes e16, classes, known and confidences");
+    const Py_ssize_t n = open_rows(self, args[0], &rows);
+    if (n < 0) return NULL;
+    const size_t sizes[3] = {sizeof(int64_t), sizeof(int64_t), sizeof(uint32_t)};
+    int opened = 0;
+    while (opened < 3 && open_buffer(args[opened + 1], &out[opened], PyBUF_WRITABLE, (size_t)n * sizes[opened])) opened++;
+    int status = EIMP_OK;
+    for (Py_ssize_t i = 0; i < n && opened == 3 && status == EIMP_OK; i++) {
+        eimp_answer found;
+        status = eimp_ridge_predict(self->ridge, (const int16_t *)rows.buf + i * self->ridge->head->dim, &found,
+                                    (uint32_t *)out[2].buf + i);
+        if (status != EIMP_OK) break;
+        ((int64_t *)out[0].buf)[i] = found.class_index;
+        ((int64_t *)out[1].buf)[i] = found.cosine_q23;
+    }
+    if (opened == 3) answer = done(status);
+    while (opened--) PyBuffer_Release(&out[opened]);
+    PyBuffer_Release(&rows);
+    return answer;
+}
+
+/* scores(e16, out, confidences): out is int64, (n, n_classes); confidences are uint32. */
 static PyObject *ridge_scores(Ridge *self, PyObject *const *args, Py_ssize_t count) {
     Py_buffer rows, out, confidences;
     eimp_head *head = self->ridge->head;
@@ -138,17 +163,17 @@ static PyObject *ridge_scores(Ridge *self, PyObject *const *args, Py_ssize_t cou
     if (count != 3) return refuse("scores takes e16, out and confidences");
     const Py_ssize_t n = open_rows(self, args[0], &rows);
     if (n < 0) return NULL;
-    if (!open_buffer(args[1], &out, PyBUF_WRITABLE, (size_t)n * (classes + 1) * sizeof(int64_t))) goto no_out;
+    if (!open_buffer(args[1], &out, PyBUF_WRITABLE, (size_t)n * classes * sizeof(int64_t))) goto no_out;
     if (!open_buffer(args[2], &confidences, PyBUF_WRITABLE, (size_t)n * sizeof(uint32_t))) goto no_confidences;
     int status = classes ? EIMP_OK : EIMP_E_NOT_TAUGHT;
     eimp_ridge_refresh(self->ridge);
     for (Py_ssize_t i = 0; i < n && status == EIMP_OK; i++) {
         uint64_t length2 = 0;
-        int64_t *scores = (int64_t *)out.buf + i * (classes + 1);
+        int64_t *scores = (int64_t *)out.buf + i * classes;
         status = eimp_quantise(head, (const int16_t *)rows.buf + i * head->dim, &length2);
         if (status != EIMP_OK) break;
-        scores[0] = eimp_ridge_class_scores(self->ridge);
-        for (uint32_t c = 0; c < classes; c++) scores[c + 1] = head->mean_dots[c];
+        (void)eimp_ridge_class_scores(self->ridge);
+        for (uint32_t c = 0; c < classes; c++) scores[c] = head->mean_dots[c];
         const int32_t best = head->mean_dots[eimp_ridge_best(head)];
         ((uint32_t *)confidences.buf)[i] = eimp_ridge_confidence(self->ridge, best);
     }
@@ -192,6 +217,7 @@ static PyMethodDef ridge_methods[] = {
     {"merge", (PyCFunction)ridge_merge, METH_O, "Add another head's classes and scatter."},
     {"refresh", (PyCFunction)ridge_refresh, METH_NOARGS, "Bring discriminants up to date."},
     {"loaded", (PyCFunction)ridge_loaded, METH_NOARGS, "Compute what follows from rows, records and scatter."},
+    {"best", (PyCFunction)(void (*)(void))ridge_best, METH_FASTCALL, "Best classes, how well known, and confidences."},
     {"scores", (PyCFunction)(void (*)(void))ridge_scores, METH_FASTCALL, "Scores of all classes, and confidences."},
     {"thresholds", (PyCFunction)ridge_thresholds, METH_O, "Where known begins and unknown ends."},
     {NULL, NULL, 0, NULL},

@@ -51,13 +51,13 @@ class Answers:
             NotTaughtError: no class was taught yet.
             ShapeError, ValueRangeError: as in `partial_fit`.
         """
-        best, cosines = self._engine.best(self._quantized(X))
-        labels = [self._labels[i] for i in best.tolist()]
+        best = self._engine.best(self._quantized(X))
+        labels = [self._labels[i] for i in best.classes.tolist()]
         if not reject:
             return label_array(labels)
         answers = np.empty(len(labels), dtype=object)
         answers[:] = labels
-        answers[verdicts_of(cosines, self._limits()) != "known"] = "unknown"
+        answers[verdicts_of(best, self._limits()) != "known"] = "unknown"
         return answers
 
     @exclusive
@@ -81,10 +81,10 @@ class Answers:
     def known_score(self, X: ArrayLike) -> NDArray[np.float32]:
         """What `thresholds` are drawn on: (n,) float32, higher for things that were taught.
 
-        The best proxy's cosine; with a second moment the best class's score and half of that of what all classes
-        have in common.
+        The best proxy's cosine. With a second moment: half of the best class's score before 3/8 of the background's,
+        taken as a cosine is, but in the metric of the scatter, and a quarter of the cosine with that class's mean.
         """
-        return (self._engine.best(self._quantized(X))[1] / ONE_Q23).astype(np.float32)
+        return (self._engine.best(self._quantized(X)).known_q23 / ONE_Q23).astype(np.float32)
 
     def _limits(self) -> tuple[int, int] | None:
         if self._limits_stale:
@@ -103,7 +103,8 @@ class Answers:
         """What to make of each prediction: (n,) of "known", "uncertain" or "unknown".
 
         A picture of something never shown is "known" with the probability `false_accept_rate`. Below the middle between
-        the scores of never-shown and of taught things it is "unknown". With a single class there is nothing to compare
-        with, and everything is "uncertain".
+        the scores of never-shown and of taught things it is "unknown". With a second moment an answer whose
+        `confidence` is below 1/2 is never "known". With a single class there is nothing to compare with, and everything
+        is "uncertain".
         """
-        return verdicts_of(self._engine.best(self._quantized(X))[1], self._limits())
+        return verdicts_of(self._engine.best(self._quantized(X)), self._limits())

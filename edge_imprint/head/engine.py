@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,20 @@ from edge_imprint.head.ridge.state import Moment
 
 VARIABLE = "EDGE_IMPRINT_KERNELS"
 """Environment variable: `numpy` or `native`; unset, the C library is used where it was built."""
+
+
+class Best(NamedTuple):
+    """The best class of each of n embeddings.
+
+    Attributes:
+        classes: its place, (n,).
+        known_q23: what thresholds are drawn on, times 2^23, (n,): with proxies the cosine.
+        doubtful: whether it is more likely wrong than right, (n,); None with proxies, which say no probabilities.
+    """
+
+    classes: NDArray[np.int64]
+    known_q23: NDArray[np.int64]
+    doubtful: NDArray[np.bool_] | None = None
 
 
 class Engine(Protocol):
@@ -54,8 +68,8 @@ class Engine(Protocol):
         """Add another arena's classes, each at its place; the other engine is of the same kind."""
         ...
 
-    def best(self, e16: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Best class of each embedding and its cosine times 2^23, both (n,)."""
+    def best(self, e16: Any) -> Best:
+        """Best class of each embedding, and how well the head knows it."""
         ...
 
     def cosines(self, e16: Any) -> NDArray[np.float32]:

@@ -71,13 +71,22 @@ def factor(scatter: NDArray[np.int32], out: Float32, floor: np.float32) -> None:
     out[:] = a[np.tril_indices(dim)]
 
 
+def whiten(factors: Float32, x: Float32) -> None:
+    """Solve with the factor alone, the first half of `solve`, for right-hand sides (dim, n) side by side, in place."""
+    _forward(_square(factors, len(x)), x)
+
+
+def _forward(lower: Float32, x: Float32) -> None:
+    for k in range(len(x)):
+        x[k] /= lower[k, k]
+        x[k + 1 :] -= np.multiply.outer(lower[k + 1 :, k], x[k])
+
+
 def solve(factors: Float32, x: Float32) -> None:
     """Solve with a factor for right-hand sides (dim, n) side by side, in place."""
     dim = len(x)
     lower = _square(factors, dim)
-    for k in range(dim):
-        x[k] /= lower[k, k]
-        x[k + 1 :] -= np.multiply.outer(lower[k + 1 :, k], x[k])
+    _forward(lower, x)
     for k in range(dim - 1, -1, -1):
         x[k] /= lower[k, k]
         x[:k] -= np.multiply.outer(lower[k, :k], x[k])

@@ -11,7 +11,7 @@ from edge_imprint.errors import UsageError
 from edge_imprint.head import _native, fixed
 from edge_imprint.head.arena import Arena
 from edge_imprint.head.budget import Layout
-from edge_imprint.head.engine import Engine
+from edge_imprint.head.engine import Best, Engine
 from edge_imprint.head.labels import Label, encode_label
 from edge_imprint.head.layouts import AnyLayout
 from edge_imprint.head.options import Options
@@ -61,11 +61,11 @@ class NativeEngine:
         assert isinstance(other, NativeEngine)
         self._head.merge(other._head)
 
-    def best(self, e16: Int16) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def best(self, e16: Int16) -> Best:
         """As in `Engine`."""
         classes, cosines = np.empty(len(e16), np.int64), np.empty(len(e16), np.int64)
         self._head.best(e16, classes, cosines)
-        return classes, cosines
+        return Best(classes, cosines)
 
     def cosines(self, e16: Int16) -> NDArray[np.float32]:
         """As in `Engine`."""

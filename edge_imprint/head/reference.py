@@ -11,7 +11,7 @@ from edge_imprint.errors import UsageError
 from edge_imprint.head import fixed, learning, merging, reject, scoring
 from edge_imprint.head.arena import Arena, square_of
 from edge_imprint.head.budget import Layout
-from edge_imprint.head.engine import Engine
+from edge_imprint.head.engine import Best, Engine
 from edge_imprint.head.labels import Label
 from edge_imprint.head.layouts import AnyLayout
 from edge_imprint.head.options import Options
@@ -66,9 +66,9 @@ class NumpyEngine:
         self.refresh()
         return fixed.queries(e16)
 
-    def best(self, e16: fixed.Int64) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def best(self, e16: fixed.Int64) -> Best:
         """As in `Engine`."""
-        return scoring.best_classes(self.arena, self._queries(e16))
+        return Best(*scoring.best_classes(self.arena, self._queries(e16)))
 
     def cosines(self, e16: fixed.Int64) -> NDArray[np.float32]:
         """As in `Engine`."""

@@ -63,7 +63,7 @@ class Teaching(Answers):
             ShapeError, ValueRangeError: as in `partial_fit`.
         """
         e16 = self._quantized(X)
-        best, _ = self._engine.best(e16)
+        best = self._engine.best(e16).classes
         dim = self._engine.arena.layout.dim
         if self._monitor is None:
             self._monitor = DriftMonitor(dim)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_imprint.head.engine import Best
+
 
 class Thresholds(NamedTuple):
     """Cosines: at least `known` is known, below `unknown` is unknown, between the two is uncertain."""
@@ -15,10 +17,15 @@ class Thresholds(NamedTuple):
     unknown: float
 
 
-def verdicts_of(cosines_q23: NDArray[np.int64], limits_q23: tuple[int, int] | None) -> NDArray[np.str_]:
-    """The verdict of each cosine, both times 2^23: an array of its shape; all "uncertain" without thresholds."""
+def verdicts_of(best: Best, limits_q23: tuple[int, int] | None) -> NDArray[np.str_]:
+    """The verdict of each answer, (n,); all "uncertain" without thresholds, which are times 2^23.
+
+    What is more likely wrong than right is not "known", however well the thing itself is.
+    """
     if limits_q23 is None:
-        return np.full(cosines_q23.shape, "uncertain", dtype="<U9")
+        return np.full(best.known_q23.shape, "uncertain", dtype="<U9")
     known, unknown = limits_q23
-    below = np.where(cosines_q23 < unknown, "unknown", "uncertain")
-    return np.where(cosines_q23 >= known, "known", below)
+    sure = best.known_q23 >= known
+    if best.doubtful is not None:
+        sure &= ~best.doubtful
+    return np.where(sure, "known", np.where(best.known_q23 < unknown, "unknown", "uncertain"))

@@ -21,6 +21,8 @@ _GONE = 40 << 16
 _ONE_Q24 = np.float32(2.0**24)
 _STEP, _STEP_AFTER = 24, 128
 LEAST_SHOTS = 3
+# An answer below it is more likely wrong than right.
+EVEN_Q16 = 1 << 15
 
 
 def half_to_the(bits_q16: int) -> int:

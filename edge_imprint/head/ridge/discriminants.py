@@ -8,6 +8,8 @@ in `scoring`, five times as far: what a cluster has of its own must be worth mor
 
 from __future__ import annotations
 
+from math import isqrt
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +23,7 @@ Float32 = NDArray[np.float32]
 _CENTRE_CAUTION = 5
 _ONE_Q24 = np.float32(2.0**24)
 _ONE_Q28 = np.float32(2.0**28)
+_MOST_LENGTH_Q24 = 1 << 38
 
 
 def refresh(arena: Arena, second: Moment, shrinkage: int) -> None:
@@ -41,6 +44,7 @@ def refresh(arena: Arena, second: Moment, shrinkage: int) -> None:
     weights = np.ascontiguousarray(solved.T)
     # Where a discriminant is 0. Sums of whole numbers are the same in any order.
     lengths = np.rint(points * weights * _ONE_Q24).astype(np.int64).sum(axis=1)
+    second.spread_q24 = _spread_q24(lengths[: 1 + arena.n_classes])
     offsets = lengths.astype(np.float32) * -np.float32(2.0**-24)
     rows, scales = moment.quantise(weights)
     norm2 = np.einsum("ij,ij->i", rows.astype(np.int32), rows.astype(np.int32))
@@ -54,6 +58,18 @@ def refresh(arena: Arena, second: Moment, shrinkage: int) -> None:
         second.offset[:n] = np.rint(offsets / unit * _ONE_Q28)
     else:
         second.slope[:n] = second.offset[:n] = 0
+
+
+def _spread_q24(lengths: Int64) -> int:
+    """Root of the mean of m' A^-1 m over the class means m, times 2^24.
+
+    Args:
+        lengths: of the background, g' A^-1 g / 2, then of each class's mean, of which the mean over the classes is
+            that of (m - g)' A^-1 (m - g) / 4; times 2^24.
+    """
+    ground, apart = int(lengths[0]), int(lengths[1:].sum())
+    square = 2 * ground + 4 * apart // (len(lengths) - 1)
+    return isqrt(min(max(square, 0), _MOST_LENGTH_Q24) << 24)
 
 
 def _proxies(arena: Arena, shrinkage: int) -> Float32:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge_imprint.head import fixed
 from edge_imprint.head.arena import NO_CLASS, Arena
-from edge_imprint.head.engine import Engine
+from edge_imprint.head.engine import Best, Engine
 from edge_imprint.head.fixed import Point
 from edge_imprint.head.labels import Label
 from edge_imprint.head.options import Options
@@ -42,8 +42,12 @@ class RidgeJudge:
         if taught and others and arena.shots[index] >= confidence.LEAST_SHOTS:
             said = confidence.confidence_q16(np.array(scores), confidence.sharpness(second))
             self._pending = scores[index] > max(others), said
-        own = _q15(scores[index], ground) if taught else None
-        return own, _q15(max(others), ground) if others else None
+        rivals = [place for place in range(len(scores)) if place != index]
+        asked = [*([index] if taught else []), *([max(rivals, key=scores.__getitem__)] if rivals else [])]
+        queries, every = np.repeat(point.query[None], len(asked), axis=0), np.array([[ground, *scores]] * len(asked))
+        known = answers.known_scores(arena, second, queries, every, np.array(asked)).tolist()
+        known_q15 = [(score + (1 << 7)) >> 8 for score in known]
+        return known_q15[0] if taught else None, known_q15[-1] if rivals else None
 
     def absorb(self, point: Point, index: int | None) -> None:
         """As in `Judge`."""
@@ -52,10 +56,6 @@ class RidgeJudge:
             confidence.observe(self._second, *self._pending, self._arena.own[0])
             self._pending = None
         self._second.absorb(self._arena, index, point.values)
-
-
-def _q15(score: int, ground: int) -> int:
-    return (int(answers.foreground(score, ground)) + (1 << 7)) >> 8
 
 
 class NumpyRidgeEngine(NumpyEngine):
@@ -94,12 +94,13 @@ class NumpyRidgeEngine(NumpyEngine):
             self._moment.merge(other._moment)
 
     def _scores(self, e16: fixed.Int64) -> fixed.Int64:
-        self.refresh()
-        return answers.class_scores(self.arena, self._moment, fixed.queries(e16))
+        return answers.class_scores(self.arena, self._moment, self._queries(e16))
 
-    def best(self, e16: fixed.Int64) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """As in `Engine`; the score is that before the background."""
-        return answers.best_of(self._scores(e16))
+    def best(self, e16: fixed.Int64) -> Best:
+        """As in `Engine`."""
+        scores = self._scores(e16)
+        best, known = answers.best_of(self.arena, self._moment, fixed.queries(e16), scores)
+        return Best(best, known, self._confidences_q16(scores) < confidence.EVEN_Q16)
 
     def cosines(self, e16: fixed.Int64) -> NDArray[np.float32]:
         """As in `Engine`: scores in [-1, 1]."""
@@ -107,9 +108,11 @@ class NumpyRidgeEngine(NumpyEngine):
 
     def confidences(self, e16: fixed.Int64) -> NDArray[np.float32]:
         """Probability that the best class is right, (n,)."""
+        return self._confidences_q16(self._scores(e16)).astype(np.float32) / np.float32(1 << 16)
+
+    def _confidences_q16(self, scores: fixed.Int64) -> NDArray[np.int64]:
         sharp = confidence.sharpness(self._moment)
-        said = [confidence.confidence_q16(row, sharp) for row in self._scores(e16)[:, 1:]]
-        return np.array(said, np.float32) / np.float32(1 << 16)
+        return np.array([confidence.confidence_q16(row, sharp) for row in scores[:, 1:]], np.int64)
 
     def refresh(self) -> None:
         """As in `Engine`."""

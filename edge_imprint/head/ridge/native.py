@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from edge_imprint.head import _native, moment
 from edge_imprint.head.arena import Arena
-from edge_imprint.head.engine import Engine
+from edge_imprint.head.engine import Best, Engine
 from edge_imprint.head.labels import Label
 from edge_imprint.head.layouts import AnyLayout
 from edge_imprint.head.native import Int16, opened_labels, quantized
 from edge_imprint.head.options import Options
-from edge_imprint.head.ridge import answers
+from edge_imprint.head.ridge import confidence
 from edge_imprint.head.ridge.layout import RidgeLayout
 from edge_imprint.head.ridge.state import Moment, prior
 from edge_imprint.head.scoring import ONE_Q23
@@ -64,20 +64,23 @@ class NativeRidgeEngine:
         assert isinstance(other, NativeRidgeEngine)
         self._head.merge(other._head)
 
+    def best(self, e16: Int16) -> Best:
+        """As in `Engine`."""
+        classes, known = np.empty(len(e16), np.int64), np.empty(len(e16), np.int64)
+        confidences = np.empty(len(e16), np.uint32)
+        self._head.best(e16, classes, known, confidences)
+        return Best(classes, known, confidences < confidence.EVEN_Q16)
+
     def _scores(self, e16: Int16) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-        """The background's score and each class's, (n, 1 + n_classes), and confidences times 2^16, (n,)."""
-        out = np.empty((len(e16), self.arena.n_classes + 1), np.int64)
+        """Each class's score times 2^23, (n, n_classes), and confidences times 2^16, (n,)."""
+        out = np.empty((len(e16), self.arena.n_classes), np.int64)
         confidences = np.empty(len(e16), np.uint32)
         self._head.scores(e16, out, confidences)
         return out, confidences
 
-    def best(self, e16: Int16) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """As in `Engine`; the score is that before the background."""
-        return answers.best_of(self._scores(e16)[0])
-
     def cosines(self, e16: Int16) -> NDArray[np.float32]:
         """As in `Engine`: scores in [-1, 1]."""
-        return (self._scores(e16)[0][:, 1:] / ONE_Q23).astype(np.float32)
+        return (self._scores(e16)[0] / ONE_Q23).astype(np.float32)
 
     def confidences(self, e16: Int16) -> NDArray[np.float32]:
         """As in `Engine`."""

@@ -68,6 +68,7 @@ class Moment:
         # Follows from what is in the arena, so it is not kept there.
         self.stale = True
         self.unit = np.float32(0)
+        self.spread_q24 = 0
 
     def clear(self, base: NDArray[np.float64] | None) -> None:
         """Start anew: as much scatter in every direction as one unit of squared distance, and that of the base.

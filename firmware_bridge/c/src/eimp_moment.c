@@ -60,6 +60,39 @@ void eimp_moment_factor(const int32_t *scatter, float *factor, uint32_t dim, flo
     eimp_factor_blocks(factor, dim, floor, scratch);
 }
 
+/* Eight rows at a time: each row's differences wait for each other, but not for those of the others. */
+void eimp_moment_whiten(const float *factor, float *x, uint32_t dim) {
+    const float *rows[8];
+    uint32_t first = 0;
+    for (; first + 8u <= dim; first += 8u) {
+        float rest[8];
+        for (uint32_t r = 0; r < 8; r++) {
+            rows[r] = factor + (size_t)(first + r) * (first + r + 1u) / 2u;
+            rest[r] = x[first + r];
+        }
+        for (uint32_t k = 0; k < first; k++)
+            for (uint32_t r = 0; r < 8; r++) {
+                const float product = rows[r][k] * x[k];
+                rest[r] -= product;
+            }
+        for (uint32_t r = 0; r < 8; r++) {
+            for (uint32_t k = first; k < first + r; k++) {
+                const float product = rows[r][k] * x[k];
+                rest[r] -= product;
+            }
+            x[first + r] = rest[r] / rows[r][first + r];
+        }
+    }
+    for (; first < dim; first++) {
+        const float *row = factor + (size_t)first * (first + 1u) / 2u;
+        for (uint32_t k = 0; k < first; k++) {
+            const float product = row[k] * x[k];
+            x[first] -= product;
+        }
+        x[first] /= row[first];
+    }
+}
+
 void eimp_moment_solve(const float *factor, float *x, uint32_t dim) {
 #if WIDER
     if (__builtin_cpu_supports("avx2")) {

@@ -21,6 +21,9 @@ void eimp_moment_add(int32_t *scatter, const int16_t *shot, uint32_t dim, int32_
 /* Cholesky factor, packed in the same way; a pivot that is not at least `floor` becomes `floor`. */
 void eimp_moment_factor(const int32_t *scatter, float *factor, uint32_t dim, float floor, float *scratch);
 
+/* Solve with the factor alone, the first half of eimp_moment_solve, for one right-hand side of `dim` numbers. In place. */
+void eimp_moment_whiten(const float *factor, float *x, uint32_t dim);
+
 /* Solve for 16 right-hand sides, side by side: x has `dim` rows of 16. In place. */
 void eimp_moment_solve(const float *factor, float *x, uint32_t dim);
 

@@ -65,13 +65,12 @@ static int is_sampled(uint32_t shots) {
     return shots % every == 0;
 }
 
-static int32_t to_q15(int32_t score_q23, int32_t ground_q23) {
-    return (eimp_ridge_foreground(score_q23, ground_q23) + (1 << 7)) >> 8;
-}
+static int32_t to_q15(int32_t known_q23) { return (known_q23 + (1 << 7)) >> 8; }
 
 /* Mean confidence is drawn to the share of right answers, in steps that grow smaller. */
-static void observe(eimp_ridge *ridge, int right, int32_t best_q23) {
-    const int32_t said = (int32_t)eimp_ridge_confidence(ridge, best_q23);
+static void observe(eimp_ridge *ridge, int32_t own_q23, int32_t rival_q23) {
+    const int right = own_q23 > rival_q23;
+    const int32_t said = (int32_t)eimp_ridge_confidence(ridge, right ? own_q23 : rival_q23);
     const int32_t seen = (int32_t)eimp_words_of(ridge->head)->own.count + 128;
     const int64_t step = eimp_floor_div((int64_t)((right ? 1 << 16 : 0) - said) * 24, seen);
     int64_t sharpness = ridge->state->sharpness + step;
@@ -91,13 +90,14 @@ int eimp_ridge_learn_quantised(eimp_ridge *ridge, int32_t index, const eimp_labe
     if (classes && is_sampled(shots)) {
         eimp_ridge_refresh(ridge);
         const int32_t ground = eimp_ridge_class_scores(ridge);
-        int32_t best = INT32_MIN;
+        const int64_t times_q16 = eimp_ridge_times_q16(ridge);
+        uint32_t rival = classes;
         for (uint32_t c = 0; c < classes; c++)
-            if ((int32_t)c != index && head->mean_dots[c] > best) best = head->mean_dots[c];
-        if (index >= 0) own = to_q15(head->mean_dots[index], ground);
-        if (best != INT32_MIN) {
-            other = to_q15(best, ground);
-            if (shots >= 3) observe(ridge, head->mean_dots[index] > best, best > head->mean_dots[index] ? best : head->mean_dots[index]);
+            if ((int32_t)c != index && (rival == classes || head->mean_dots[c] > head->mean_dots[rival])) rival = c;
+        if (index >= 0) own = to_q15(eimp_ridge_known(ridge, (uint32_t)index, ground, times_q16));
+        if (rival < classes) {
+            other = to_q15(eimp_ridge_known(ridge, rival, ground, times_q16));
+            if (shots >= 3) observe(ridge, head->mean_dots[index], head->mean_dots[rival]);
         }
     }
     absorb(ridge, index);

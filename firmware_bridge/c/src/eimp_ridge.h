@@ -40,8 +40,9 @@ int eimp_ridge_undo(eimp_ridge *ridge);
 int eimp_ridge_forget(eimp_ridge *ridge, const eimp_label *label);
 int eimp_ridge_merge(eimp_ridge *ridge, eimp_ridge *other);
 
-/* As eimp_predict; `cosine_q23` is the score before the background's, to which thresholds belong. confidence_q16, which
- * may be NULL, is the probability, times 2^16, that the answer is right about a taught thing. */
+/* As eimp_predict; `cosine_q23` is how well the thing is known, in [-1, 1], to which thresholds belong. confidence_q16,
+ * which may be NULL, is the probability, times 2^16, that the answer is right about a taught thing; below one half the
+ * answer is never EIMP_KNOWN. */
 int eimp_ridge_predict(eimp_ridge *ridge, const int16_t *embedding, eimp_answer *answer, uint32_t *confidence_q16);
 
 /* As eimp_scores: discriminants, in [-1, 1], times 2^23. */

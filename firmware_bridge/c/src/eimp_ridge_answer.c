@@ -11,6 +11,12 @@
 #define MOST_PLAIN_Q16 ((int64_t)1 << 32)
 #define MOST_Q16 ((int64_t)1 << 37)
 #define GONE (40 << 16)
+/* Beyond what queries, scatters and scores that shots can have come to. */
+#define MOST_WHITE 32768.0f
+#define MOST_UNIT_Q24 ((int64_t)1 << 28)
+#define MOST_TIMES_Q16 ((int64_t)1 << 30)
+#define MOST_TERM ((int64_t)1 << 25)
+#define EVEN_Q16 (1u << 15)
 
 static int32_t one(int32_t score) {
     const int32_t most = (int32_t)1 << 23;
@@ -53,7 +59,43 @@ uint32_t eimp_ridge_best(const eimp_head *head) {
     return best;
 }
 
-int32_t eimp_ridge_foreground(int32_t score_q23, int32_t ground_q23) { return score_q23 + (ground_q23 >> 1); }
+/* The query's length in the scatter's metric, times 2^8. */
+static uint32_t whitened_q8(eimp_ridge *ridge) {
+    const eimp_head *head = ridge->head;
+    float *x = ridge->sides;
+    uint64_t square = 0; /* at most 4096 * 2^46 */
+    for (uint32_t i = 0; i < head->dim; i++) x[i] = (float)head->query[i];
+    eimp_moment_whiten(ridge->factor, x, head->dim);
+    for (uint32_t i = 0; i < head->dim; i++) {
+        const float size = fabsf(x[i]);
+        const int64_t whole = (int64_t)rintf((size <= MOST_WHITE ? size : MOST_WHITE) * 256.0f); /* NaN is most, too */
+        square += (uint64_t)(whole * whole);
+    }
+    return eimp_isqrt(square);
+}
+
+/* What makes of a score of the query a cosine in the scatter's metric: its length over that in the metric, times 2^16. */
+int64_t eimp_ridge_times_q16(eimp_ridge *ridge) {
+    const int64_t across_q24 = (int64_t)((uint64_t)whitened_q8(ridge) * ridge->spread_q24 >> 8);
+    int64_t unit_q24 = (int64_t)rintf(ridge->unit * 16777216.0f);
+    if (!across_q24) return 0;
+    if (unit_q24 > MOST_UNIT_Q24) unit_q24 = MOST_UNIT_Q24;
+    const int64_t times_q16 = (unit_q24 * (eimp_query_norm_q16(ridge->head) >> 8) << 8) / across_q24;
+    return times_q16 < MOST_TIMES_Q16 ? times_q16 : MOST_TIMES_Q16;
+}
+
+int32_t eimp_ridge_known(const eimp_ridge *ridge, uint32_t index, int32_t ground_q23, int64_t times_q16) {
+    const eimp_head *head = ridge->head;
+    const int8_t *mean = eimp_row(head, index);
+    int64_t white = (head->mean_dots[index] + (3 * ground_q23 >> 3)) * times_q16 >> 16;
+    white = white > MOST_TERM ? MOST_TERM : white < -MOST_TERM ? -MOST_TERM : white;
+    const uint64_t lengths2 = (uint64_t)(uint32_t)eimp_dot(mean, mean, head->dim) *
+                              (uint32_t)eimp_dot(head->query, head->query, head->dim);
+    const uint32_t lengths_q5 = eimp_isqrt(lengths2 << 10);
+    const int64_t dot = eimp_dot(mean, head->query, head->dim);
+    const int64_t cosine = lengths_q5 ? eimp_rounded(dot * ((int64_t)1 << 28), lengths_q5) : 0;
+    return one((int32_t)((white + (cosine >> 1)) >> 1));
+}
 
 /* 2^-x times 2^30 for x = bits_q16 / 2^16 >= 0, off by at most 3e-6. */
 static int64_t half_to_the(int64_t bits_q16) {
@@ -103,13 +145,14 @@ int eimp_ridge_predict(eimp_ridge *ridge, const int16_t *embedding, eimp_answer 
     const int32_t ground = eimp_ridge_class_scores(ridge);
     const uint32_t best = eimp_ridge_best(head);
     answer->class_index = best;
-    answer->cosine_q23 = eimp_ridge_foreground(head->mean_dots[best], ground);
+    answer->cosine_q23 = eimp_ridge_known(ridge, best, ground, eimp_ridge_times_q16(ridge));
     answer->label = eimp_record_at(head, best)->label;
-    if (confidence_q16) *confidence_q16 = eimp_ridge_confidence(ridge, head->mean_dots[best]);
+    const uint32_t confidence = eimp_ridge_confidence(ridge, head->mean_dots[best]);
+    if (confidence_q16) *confidence_q16 = confidence;
     (void)eimp_thresholds(head, &known, &unknown);
-    answer->verdict = answer->cosine_q23 >= known     ? EIMP_KNOWN
-                      : answer->cosine_q23 >= unknown ? EIMP_UNCERTAIN
-                                                      : EIMP_UNKNOWN;
+    answer->verdict = answer->cosine_q23 < unknown                           ? EIMP_UNKNOWN
+                      : answer->cosine_q23 < known || confidence < EVEN_Q16 ? EIMP_UNCERTAIN
+                                                                             : EIMP_KNOWN;
     return EIMP_OK;
 }
 

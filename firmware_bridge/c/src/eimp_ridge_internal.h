@@ -47,7 +47,8 @@ struct eimp_ridge {
     uint32_t row_bytes;
     uint32_t max_rows;
     uint32_t moment_bytes;
-    float unit; /* the largest discriminant that there can be */
+    float unit;          /* the largest discriminant that there can be */
+    uint32_t spread_q24; /* how long class means are, in the scatter's metric */
     uint8_t stale;
 };
 
@@ -87,6 +88,9 @@ int32_t eimp_ridge_class_scores(eimp_ridge *ridge);
 uint32_t eimp_ridge_best(const eimp_head *head);
 /* Probability, times 2^16, that the best of the scores in `mean_dots` is right. */
 uint32_t eimp_ridge_confidence(const eimp_ridge *ridge, int32_t best_q23);
-int32_t eimp_ridge_foreground(int32_t score_q23, int32_t ground_q23);
+/* How well a class knows the query, times 2^23, in [-1, 1], from its score in `mean_dots`, the background's and what
+ * eimp_ridge_times_q16 says of the query. */
+int32_t eimp_ridge_known(const eimp_ridge *ridge, uint32_t index, int32_t ground_q23, int64_t times_q16);
+int64_t eimp_ridge_times_q16(eimp_ridge *ridge);
 
 #endif

@@ -13,6 +13,7 @@
 #endif
 
 #define CENTRE_CAUTION 5
+#define MOST_LENGTH_Q24 ((int64_t)1 << 38)
 
 /* 2^-n, n <= 28 */
 static float half_to_the(uint32_t n) { return 1.0f / (float)(1u << n); }
@@ -66,7 +67,7 @@ static float side(const eimp_ridge *ridge, const proxy *p, uint32_t i, float *po
 }
 
 /* A column of the solution as an int8 row. Scale and offset stay floats, in their numbers' bytes, until all are there. */
-static float keep(eimp_ridge *ridge, uint32_t place, uint32_t column) {
+static float keep(eimp_ridge *ridge, uint32_t place, uint32_t column, int64_t *length2_q24) {
     const eimp_head *head = ridge->head;
     const proxy p = proxy_at(ridge->head, place);
     const float *weights = ridge->sides + column;
@@ -85,6 +86,7 @@ static float keep(eimp_ridge *ridge, uint32_t place, uint32_t column) {
     const float factor = largest >= 1e-30f ? 127.0f / largest : 0.0f;
     const float scale = largest >= 1e-30f ? largest / 127.0f : 0.0f;
     for (uint32_t i = 0; i < head->dim; i++) row[i] = (int8_t)rintf(weights[i * EIMP_RIDGE_AT_ONCE] * factor);
+    *length2_q24 = length;
     const float offset = (float)length * -(1.0f / 16777216.0f), size = sqrtf((float)eimp_dot(row, row, head->dim));
     memcpy(&meta->slope, &scale, sizeof scale);
     memcpy(&meta->offset, &offset, sizeof offset);
@@ -92,10 +94,18 @@ static float keep(eimp_ridge *ridge, uint32_t place, uint32_t column) {
     return reach + fabsf(offset);
 }
 
+/* Root of the mean of m' A^-1 m over the class means m, from g' A^-1 g / 2 and the sum of (m - g)' A^-1 (m - g) / 4. */
+static uint32_t spread_q24(int64_t ground_q24, int64_t apart_q24, uint32_t classes) {
+    int64_t square = 2 * ground_q24 + eimp_floor_div(4 * apart_q24, classes);
+    square = square < 0 ? 0 : square > MOST_LENGTH_Q24 ? MOST_LENGTH_Q24 : square;
+    return eimp_isqrt((uint64_t)square << 24);
+}
+
 static inline void refresh(eimp_ridge *ridge) {
     eimp_head *head = ridge->head;
     const uint32_t places = eimp_n_slots(head) + 1u, dim = head->dim;
     float unit = 0.0f;
+    int64_t ground = 0, apart = 0;
     if (!ridge->stale) return;
     ridge->stale = 0;
     if (!eimp_n_classes(head)) return;
@@ -111,11 +121,16 @@ static inline void refresh(eimp_ridge *ridge) {
         }
         eimp_moment_solve(ridge->factor, ridge->sides, dim);
         for (uint32_t column = 0; column < count; column++) {
-            const float reach = keep(ridge, first + column, column);
+            int64_t length_q24;
+            const uint32_t place = first + column;
+            const float reach = keep(ridge, place, column, &length_q24);
             if (reach > unit) unit = reach;
+            if (!place) ground = length_q24;
+            else if (place <= eimp_n_classes(head)) apart += length_q24;
         }
     }
     ridge->unit = unit;
+    ridge->spread_q24 = spread_q24(ground, apart, eimp_n_classes(head));
     for (uint32_t place = 0; place < places; place++) {
         eimp_ridge_meta *meta = eimp_ridge_meta_of(ridge, place);
         float scale, offset;
