@@ -184,7 +184,7 @@ class _Profiler:
                 row, label = self._rows(1), self._labels[number % len(self._labels)]
                 _ = device.classes_  # asked now, not while the clock runs
                 self._run(learn, Operation.LEARN, keep, partial(device.partial_fit, row, label))
-                # A head with a second moment solves it now, not when it learns.
+                # A head with a second moment has to solve it anew.
                 self._run(predict, Operation.PREDICT, keep, partial(device.predict, row))
                 if journal:
                     self._run(undo, Operation.UNDO, keep, device.undo)
