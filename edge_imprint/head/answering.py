@@ -51,10 +51,11 @@ class Answers:
             NotTaughtError: no class was taught yet.
             ShapeError, ValueRangeError: as in `partial_fit`.
         """
-        best = self._engine.best(self._quantized(X))
-        labels = [self._labels[i] for i in best.classes.tolist()]
+        e16 = self._quantized(X)
         if not reject:
-            return label_array(labels)
+            return label_array([self._labels[i] for i in self._engine.classes(e16).tolist()])
+        best = self._engine.best(e16)
+        labels = [self._labels[i] for i in best.classes.tolist()]
         answers = np.empty(len(labels), dtype=object)
         answers[:] = labels
         answers[verdicts_of(best, self._limits()) != "known"] = "unknown"

@@ -68,6 +68,10 @@ class Engine(Protocol):
         """Add another arena's classes, each at its place; the other engine is of the same kind."""
         ...
 
+    def classes(self, e16: Any) -> NDArray[np.int64]:
+        """Best class of each embedding, (n,): that of `best`, for less."""
+        ...
+
     def best(self, e16: Any) -> Best:
         """Best class of each embedding, and how well the head knows it."""
         ...

@@ -61,6 +61,10 @@ class NativeEngine:
         assert isinstance(other, NativeEngine)
         self._head.merge(other._head)
 
+    def classes(self, e16: Int16) -> NDArray[np.int64]:
+        """As in `Engine`."""
+        return self.best(e16).classes
+
     def best(self, e16: Int16) -> Best:
         """As in `Engine`."""
         classes, cosines = np.empty(len(e16), np.int64), np.empty(len(e16), np.int64)

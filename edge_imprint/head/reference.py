@@ -66,6 +66,10 @@ class NumpyEngine:
         self.refresh()
         return fixed.queries(e16)
 
+    def classes(self, e16: fixed.Int64) -> NDArray[np.int64]:
+        """As in `Engine`."""
+        return self.best(e16).classes
+
     def best(self, e16: fixed.Int64) -> Best:
         """As in `Engine`."""
         return Best(*scoring.best_classes(self.arena, self._queries(e16)))

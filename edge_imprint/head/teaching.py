@@ -63,7 +63,7 @@ class Teaching(Answers):
             ShapeError, ValueRangeError: as in `partial_fit`.
         """
         e16 = self._quantized(X)
-        best = self._engine.best(e16).classes
+        best = self._engine.classes(e16)
         dim = self._engine.arena.layout.dim
         if self._monitor is None:
             self._monitor = DriftMonitor(dim)

@@ -16,7 +16,7 @@ FLASH = {
     "store": 2_400,
     "protocol": 3_900,
     "second moment's arena": 1_100,
-    "second moment": 6_700,
+    "second moment": 7_450,
 }
 
 

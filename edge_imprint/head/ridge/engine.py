@@ -96,6 +96,10 @@ class NumpyRidgeEngine(NumpyEngine):
     def _scores(self, e16: fixed.Int64) -> fixed.Int64:
         return answers.class_scores(self.arena, self._moment, self._queries(e16))
 
+    def classes(self, e16: fixed.Int64) -> NDArray[np.int64]:
+        """As in `Engine`."""
+        return np.asarray(self._scores(e16)[:, 1:].argmax(axis=1))
+
     def best(self, e16: fixed.Int64) -> Best:
         """As in `Engine`."""
         scores = self._scores(e16)

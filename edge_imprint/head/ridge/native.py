@@ -64,6 +64,10 @@ class NativeRidgeEngine:
         assert isinstance(other, NativeRidgeEngine)
         self._head.merge(other._head)
 
+    def classes(self, e16: Int16) -> NDArray[np.int64]:
+        """As in `Engine`."""
+        return np.asarray(self._scores(e16)[0].argmax(axis=1))
+
     def best(self, e16: Int16) -> Best:
         """As in `Engine`."""
         classes, known = np.empty(len(e16), np.int64), np.empty(len(e16), np.int64)

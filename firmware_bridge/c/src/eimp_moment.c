@@ -60,36 +60,36 @@ void eimp_moment_factor(const int32_t *scatter, float *factor, uint32_t dim, flo
     eimp_factor_blocks(factor, dim, floor, scratch);
 }
 
-/* Eight rows at a time: each row's differences wait for each other, but not for those of the others. */
+#if defined(EIMP_RUNTIME_KERNELS)
+#define WHITEN_ROWS 8u
+#else
+#define WHITEN_ROWS 1u /* smaller, and no processor here would gain */
+#endif
+
+static const float *row_of(const float *factor, uint32_t i) { return factor + (size_t)i * (i + 1u) / 2u; }
+
+/* Some rows at a time: each row's differences wait for each other, but not for those of the others. */
 void eimp_moment_whiten(const float *factor, float *x, uint32_t dim) {
-    const float *rows[8];
-    uint32_t first = 0;
-    for (; first + 8u <= dim; first += 8u) {
-        float rest[8];
-        for (uint32_t r = 0; r < 8; r++) {
-            rows[r] = factor + (size_t)(first + r) * (first + r + 1u) / 2u;
-            rest[r] = x[first + r];
+    const float *rows[WHITEN_ROWS];
+    float rest[WHITEN_ROWS];
+    for (uint32_t first = 0; first < dim; first += WHITEN_ROWS) {
+        const uint32_t count = dim - first < WHITEN_ROWS ? dim - first : WHITEN_ROWS;
+        for (uint32_t r = 0; r < WHITEN_ROWS; r++) { /* the last ones more than once */
+            rows[r] = row_of(factor, first + (r < count ? r : count - 1u));
+            rest[r] = x[first + (r < count ? r : count - 1u)];
         }
         for (uint32_t k = 0; k < first; k++)
-            for (uint32_t r = 0; r < 8; r++) {
+            for (uint32_t r = 0; r < WHITEN_ROWS; r++) {
                 const float product = rows[r][k] * x[k];
                 rest[r] -= product;
             }
-        for (uint32_t r = 0; r < 8; r++) {
+        for (uint32_t r = 0; r < count; r++) {
             for (uint32_t k = first; k < first + r; k++) {
                 const float product = rows[r][k] * x[k];
                 rest[r] -= product;
             }
             x[first + r] = rest[r] / rows[r][first + r];
         }
-    }
-    for (; first < dim; first++) {
-        const float *row = factor + (size_t)first * (first + 1u) / 2u;
-        for (uint32_t k = 0; k < first; k++) {
-            const float product = row[k] * x[k];
-            x[first] -= product;
-        }
-        x[first] /= row[first];
     }
 }
 
