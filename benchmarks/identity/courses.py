@@ -13,6 +13,7 @@ from edge_imprint.errors import CapacityError, EdgeImprintError, NotTaughtError,
 from edge_imprint.head import ImprintHead, codec
 from edge_imprint.head.budget import Layout
 from edge_imprint.head.labels import Label
+from edge_imprint.head.ridge.layout import RidgeLayout, row_bytes
 
 LABELS: list[Label] = ["mug", "Tasse", "杯子", 0, 7, -(1 << 63), (1 << 63) - 1, "0", "x" * 31, "a b", "é", "z"]
 CODES = {UnknownLabelError: (-5,), NotTaughtError: (-6, -7), CapacityError: (-8,)}
@@ -38,13 +39,17 @@ class Tally:
 class _Pair:
     """A head in numpy and one in C that are told the same."""
 
-    def __init__(self, rng: np.random.Generator, dim: int) -> None:
+    def __init__(self, rng: np.random.Generator, dim: int, method: str) -> None:
         classes, proxies = int(rng.integers(1, 9)), int(rng.integers(0, 24))
         undo = bool(rng.integers(2))
-        budget = Layout(dim, 1 << 24, undo).used_bytes(classes, classes + proxies) + int(rng.integers(0, 80))
+        ridge = method == "ridge"
+        layout = RidgeLayout(dim, 1 << 24, undo) if ridge else Layout(dim, 1 << 24, undo)
+        # A second moment has room for a discriminant wherever a class record lies.
+        more = (4 if ridge else 0) * row_bytes(dim) + int(rng.integers(0, 80))
+        budget = layout.used_bytes(classes, classes + proxies) + more
         most = int(rng.choice([1, 2, 4, 8, 21]))
-        self.python = ImprintHead(dim, budget, max_proxies=most, undo=undo)
-        self.c = CHead(dim, budget, most, int(undo))
+        self.python = ImprintHead(dim, budget, method=method, max_proxies=most, undo=undo)
+        self.c = CHead(dim, budget, most, int(undo), method=method)
         if rng.integers(4) == 0:
             self.python.backbone = "digest {}"
             self.c.set_backbone("digest {}")
@@ -96,13 +101,16 @@ def _predict(tally: Tally, where: str, rng: np.random.Generator, pair: _Pair) ->
     if not len(pair.python.classes_):
         _both(tally, where, lambda: pair.python.predict(rows), lambda: pair.c.predict(rows))
         return
-    e16 = pair.python._engine.quantize(rows.astype(np.float32))
-    best, cosines = pair.python._engine.best(e16)
-    labels = [pair.python._labels[i] for i in best.tolist()]
-    expected = list(zip(labels, cosines.tolist(), pair.python.verdicts(rows).tolist(), strict=True))
+    python = pair.python
+    known = np.rint(python.known_score(rows).astype(np.float64) * (1 << 23)).astype(int)
+    expected = list(zip(python.predict(rows).tolist(), known.tolist(), python.verdicts(rows).tolist(), strict=True))
     found = pair.c.predict(rows)
     if found != expected:
         raise DifferenceError(f"{where}: answers are {found} in C, {expected} in Python")
+    if python.method == "ridge":
+        sure = np.rint(python.confidence(rows).astype(np.float64) * (1 << 16)).astype(int).tolist()
+        if pair.c.confidences_q16 != sure:
+            raise DifferenceError(f"{where}: confidences are {pair.c.confidences_q16} in C, {sure} in Python")
     table = np.rint(pair.python.decision_function(rows[:1])[0].astype(np.float64) * (1 << 23))
     # float32 rounds a quotient of doubles to 24 bits; the other is rounded to 2^-23 from an integer root of 2^-16.
     if np.abs(pair.c.scores(rows[0], len(pair.python.classes_)) - table).max() > 2:
@@ -110,18 +118,18 @@ def _predict(tally: Tally, where: str, rng: np.random.Generator, pair: _Pair) ->
     tally.answers += len(rows)
 
 
-def play(seed: int, dim: int, steps: int, tally: Tally) -> None:
+def play(seed: int, dim: int, steps: int, tally: Tally, method: str = "proxies") -> None:
     """One course: two pairs of heads, random operations, every answer compared, every snapshot byte for byte.
 
     Raises:
         DifferenceError: they do not agree.
     """
     rng = np.random.default_rng([seed, dim])
-    pairs = [_Pair(rng, dim), _Pair(rng, dim)]
+    pairs = [_Pair(rng, dim, method), _Pair(rng, dim, method)]
     for step in range(steps):
         pair, other = pairs if rng.integers(4) else pairs[::-1]
         operation = str(rng.choice(OPERATIONS, p=ODDS))
-        where = f"dim {dim}, course {seed}, step {step}: {operation}"
+        where = f"{method}, dim {dim}, course {seed}, step {step}: {operation}"
         if operation == "learn":
             _learn(tally, where, rng, pair)
         elif operation == "predict":

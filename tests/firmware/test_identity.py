@@ -34,6 +34,24 @@ def test_random_courses_agree(dim, courses):
     assert tally.refused > 0
 
 
+@pytest.mark.parametrize(("dim", "courses"), [(1, 30), (6, 60), (33, 20), (64, 10), (130, 2)])
+def test_random_courses_with_a_second_moment_agree(dim, courses):
+    tally = Tally()
+    for seed in range(courses):
+        play(3_000_000 + seed, dim, 30, tally, "ridge")
+    assert all(tally.operations.values())
+    assert tally.refused > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dim", "courses"), [(1, 600), (16, 600), (64, 200), (256, 20)])
+def test_many_more_random_courses_with_a_second_moment_agree(dim, courses):
+    tally = Tally()
+    for seed in range(courses):
+        play(4_000_000 + seed, dim, 30, tally, "ridge")
+    assert sum(tally.operations.values()) == 30 * courses
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("dim", "courses"), [(64, 1200), (256, 500), (1024, 150)])
 def test_many_more_random_courses_agree(dim, courses):
