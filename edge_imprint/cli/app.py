@@ -24,6 +24,7 @@ from edge_imprint.cli import (
     output,
     plan,
     predict,
+    profile,
 )
 from edge_imprint.errors import EdgeImprintError
 
@@ -54,7 +55,7 @@ def _top(
         output.write(context.get_help() + "\n")
 
 
-for _command in (demo, learn, predict, forget, info, plan, evaluate, export, backbones):
+for _command in (demo, learn, predict, forget, info, plan, evaluate, profile, export, backbones):
     app.command(_command.__name__.rpartition(".")[2])(_command.command)
 app.add_typer(firmware.app, name="firmware")
 
