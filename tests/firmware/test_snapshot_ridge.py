@@ -35,6 +35,12 @@ def blob_of(head: ImprintHead) -> bytes:
 
 BLOB = blob_of(taught())
 PARTS = snapshot.decode(BLOB)
+# Large pivots, yet the inverse of its square grows by a factor of 133 with each dimension.
+LOWER = np.eye(DIM) * 0.75 + np.eye(DIM, k=-1) * 100
+
+
+def packed(matrix: np.ndarray) -> bytes:
+    return np.rint(matrix[np.tril_indices(DIM)] * 65536).astype("<i4").tobytes()
 
 
 @pytest.fixture
@@ -155,6 +161,7 @@ REFUSED = {
     "a long scatter": parts(scatter=PARTS["scatter"] + bytes(4)),
     "an empty scatter": parts(scatter=b""),
     "a short state": parts(ridge=bytes(7)),
+    "next to nothing in some direction": parts(scatter=packed(LOWER @ LOWER.T)),
     "a long state": parts(ridge=bytes(9)),
     "an empty state": parts(ridge=b""),
     "a budget for proxies only": parts(config=PARTS["config"][:4] + struct.pack("<I", 512) + PARTS["config"][8:]),
@@ -168,7 +175,7 @@ def test_what_no_head_writes_is_refused_by_both(head, blob):
         codec.head_from(ImprintHead, snapshot.decode(blob))
 
 
-@pytest.mark.parametrize("number", [(1 << 14) + 1, 1 << 29, (1 << 30) - 1])
+@pytest.mark.parametrize("number", [(1 << 15) + 1, 1 << 29, (1 << 30) - 1])
 def test_numbers_at_the_ends_of_their_ranges_are_read_by_both(head, number):
     size = DIM * (DIM + 1) // 2
     scatter = np.zeros(size, "<i4")

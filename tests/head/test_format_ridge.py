@@ -60,6 +60,16 @@ def test_numbers_out_of_their_range_are_refused(shots, sharpness, first):
         load({**PARTS, "ridge": struct.pack("<Ii", shots, sharpness), "scatter": scatter})
 
 
+def test_a_scatter_with_next_to_nothing_in_some_direction_is_refused():
+    """Its pivots are all large, yet solutions with it would overflow."""
+    dim = 64
+    lower = np.eye(dim) * 0.75 + np.eye(dim, k=-1) * 100
+    head = ImprintHead(dim, "64KB", method="ridge").partial_fit(np.eye(dim)[:4], list("aabb"))
+    crafted = np.rint((lower @ lower.T)[np.tril_indices(dim)] * 65536).astype("<i4").tobytes()
+    with pytest.raises(SnapshotCorruptError, match="scatter"):
+        load({**codec.sections(head, ""), "scatter": crafted})
+
+
 def test_a_reader_that_ignores_them_finds_the_classes_and_the_wrong_thresholds():
     plain = load({key: value for key, value in PARTS.items() if key not in RIDGE})
     assert plain.shots_per_class() == HEAD.shots_per_class()

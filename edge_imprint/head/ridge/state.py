@@ -31,6 +31,7 @@ MERGED_WEIGHT = 4
 MOST_SHOTS = 0xFFFFFFFF
 SHARPNESS_MAX = 6 << 16
 FLOOR = np.float32(0.25)
+LEAST = ONE // 4
 STATE_SECTION = struct.Struct("<Ii")
 _SHOT_MAX = 32767
 Factorise = Callable[[NDArray[np.int32], NDArray[np.float32], np.float32], None]
@@ -162,8 +163,11 @@ class Moment:
         diagonal = self.scatter[places]
         possible = abs(sharpness) <= SHARPNESS_MAX and diagonal.min() > 0 and diagonal.max() <= moment.MOST
         if possible:
+            # Shots leave at least the prior in every direction; with less than a part of it solutions would overflow.
+            self.scatter[places] -= LEAST
             with np.errstate(all="ignore"):
                 self._factorise(self.scatter, self.factor, FLOOR)
+            self.scatter[places] += LEAST
             possible = bool(self.factor[places].min() > np.sqrt(FLOOR))
         if not possible:
             raise SnapshotCorruptError("the snapshot's scatter is none that shots can have. Use a backup")

@@ -5,6 +5,7 @@
 #include "eimp_snapshot_internal.h"
 
 #define SHARPNESS_MAX (6 << 16)
+#define LEAST (EIMP_RIDGE_ONE / 4)
 #define LEAST_ROOT 0.5f /* of a pivot: that of EIMP_RIDGE_FLOOR */
 
 static int teach(eimp_head *head, const eimp_label *label, const int16_t *embedding) {
@@ -29,22 +30,24 @@ static void scores(eimp_head *head, uint32_t first, uint32_t count, uint8_t *out
 }
 
 /* The scatter is read to where the factor lies, which is made again before it is used. */
-static int read_scatter(eimp_ridge *ridge, const eimp_source *source, const int32_t *scatter) {
+static int read_scatter(eimp_ridge *ridge, const eimp_source *source, int32_t *scatter) {
     const eimp_kept *kept = &ridge->head->kept[1];
     ridge->stale = 1;
     if (source->length[EIMP_SECTION_SCATTER] != kept->bytes) return EIMP_E_CORRUPT;
     const int status = source->read(source->context, source->at[EIMP_SECTION_SCATTER], ridge->factor, kept->bytes);
     if (status != EIMP_OK) return status;
-    for (uint32_t i = 0, at = 0; i < ridge->head->dim; at += ++i + 1u)
+    for (uint32_t i = 0, at = 0; i < ridge->head->dim; at += ++i + 1u) {
         if (scatter[at] <= 0 || scatter[at] >= 1 << 30) return EIMP_E_CORRUPT;
+        scatter[at] -= LEAST;
+    }
     return EIMP_OK;
 }
 
-/* A scatter that shots can have has pivots that are not small. */
+/* Shots leave at least the prior in every direction; with less than LEAST of it solutions would overflow. */
 static int check(const eimp_head *head, const eimp_source *source) {
     eimp_ridge *ridge = eimp_ridge_of(head);
     /* Each number of the factor starts as the scatter's in the same place. */
-    const int32_t *scatter = (const int32_t *)(const void *)ridge->factor;
+    int32_t *scatter = (int32_t *)(void *)ridge->factor;
     eimp_ridge_state state;
     if (source->length[EIMP_SECTION_RIDGE] != EIMP_RIDGE_SAVED_BYTES) return EIMP_E_CORRUPT;
     int status = source->read(source->context, source->at[EIMP_SECTION_RIDGE], &state, EIMP_RIDGE_SAVED_BYTES);
