@@ -9,7 +9,7 @@ import pytest
 
 import edge_imprint
 
-COMMANDS = ("demo", "learn", "predict", "forget", "info", "plan", "evaluate")
+COMMANDS = ("demo", "learn", "predict", "forget", "info", "plan", "evaluate", "profile")
 
 
 def only_json(done):
