@@ -56,6 +56,20 @@ def test_a_taught_device_is_measured_and_left_as_it_was():
     assert profile.host.retries == 0
 
 
+@pytest.mark.parametrize("taught", [True, False])
+def test_a_head_with_a_second_moment_and_a_line_that_damages_bytes(taught):
+    device, _ = connect(budget=65536, ridge=True)
+    if taught:
+        device.partial_fit(SHOTS, LABELS)
+    before = blob_of(device.to_head())
+    noisy, _ = connect(0.002, 1)
+    for each, retries in ((device, False), (noisy, True)):
+        profile = profiled(each)
+        assert runs(profile)["learn"] == runs(profile)["predict after learn"] == ALL
+        assert (profile.unchanged, profile.host.retries > 0) == (True, retries)
+    assert blob_of(device.to_head()) == before
+
+
 def test_a_device_that_knows_nothing_is_taught_and_cleared():
     device, _ = connect()
     before = blob_of(device.to_head())
