@@ -1,8 +1,8 @@
 /* Commands: whatever a line brings, every reply can be read, a repeated request is answered in the same words and not
  * done again, and the head stays one that passes its own check.
  *
- * Input: flags (1: with a store, 2: the head was taught, 4: frames of 96 bytes, 8: counters), then steps. A step is a
- * byte: what it does, below, and what that takes. */
+ * Input: flags (1: with a store, 2: the head was taught, 4: frames of 96 bytes, 8: counters, 16: the head has a second
+ * moment), then steps. A step is a byte: what it does, below, and what that takes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -214,8 +214,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_input input = {data, size};
     const uint8_t flags = fuzz_u8(&input);
     memset(&self, 0, sizeof self);
-    self.owner = fuzz_head_new();
-    if (flags & 2) fuzz_teach(self.owner.head, 9);
+    self.owner = fuzz_head_new((flags & 16) != 0);
+    if (flags & 2) fuzz_teach(&self.owner, 9);
     flash_sim_init(&self.flash, 8, 0xFF, FLASH_SECTOR, 1);
     FUZZ_CHECK(eimp_store_mount(&self.store, &self.flash.config) == EIMP_OK);
     self.config = (eimp_rpc_config){.context = &self,

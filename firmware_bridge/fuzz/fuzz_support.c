@@ -40,24 +40,29 @@ uint32_t fuzz_get_u32(const uint8_t *bytes) {
     return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
 }
 
-fuzz_head fuzz_head_new(void) {
+fuzz_head fuzz_head_new(int has_moment) {
     const eimp_config config = {.dim = FUZZ_DIM,
-                                .budget = FUZZ_BUDGET,
+                                .budget = has_moment ? FUZZ_RIDGE_BUDGET : FUZZ_BUDGET,
                                 .false_accept_ppm = 50000,
                                 .max_proxies = 6,
                                 .shrinkage = 20,
                                 .backbone_bytes = FUZZ_BACKBONE_BYTES,
                                 .undo = EIMP_UNDO_YES};
-    const size_t bytes = eimp_arena_size(&config);
-    fuzz_head made = {NULL, malloc(bytes)};
+    const size_t bytes = has_moment ? eimp_ridge_arena_size(&config) : eimp_arena_size(&config);
+    fuzz_head made = {NULL, NULL, malloc(bytes)};
     FUZZ_CHECK(made.arena != NULL);
-    FUZZ_CHECK(eimp_init(made.arena, bytes, &config, &made.head) == EIMP_OK);
+    if (has_moment) {
+        FUZZ_CHECK(eimp_ridge_init(made.arena, bytes, &config, NULL, &made.ridge) == EIMP_OK);
+        made.head = eimp_ridge_head(made.ridge);
+    } else {
+        FUZZ_CHECK(eimp_init(made.arena, bytes, &config, &made.head) == EIMP_OK);
+    }
     return made;
 }
 
 void fuzz_head_free(fuzz_head *owner) { free(owner->arena); }
 
-void fuzz_teach(eimp_head *head, uint32_t shots) {
+void fuzz_teach(const fuzz_head *owner, uint32_t shots) {
     static const char *const names[] = {"mug", "key", "caf\xC3\xA9"};
     int16_t embedding[FUZZ_DIM];
     eimp_label label;
@@ -66,7 +71,8 @@ void fuzz_teach(eimp_head *head, uint32_t shots) {
         for (uint32_t i = 0; i < FUZZ_DIM; i++)
             embedding[i] = (int16_t)((int32_t)((shot * 7919 + i * 104729) % 2001) - 1000 + (i == cls ? 9000 : 0));
         FUZZ_CHECK(eimp_label_from_text(names[cls], strlen(names[cls]), &label) == EIMP_OK);
-        const int status = eimp_learn(head, &label, embedding);
+        const int status = owner->ridge ? eimp_ridge_learn(owner->ridge, &label, embedding)
+                                        : eimp_learn(owner->head, &label, embedding);
         FUZZ_CHECK(status == EIMP_OK || status == EIMP_E_CAPACITY);
     }
 }
@@ -93,8 +99,18 @@ void fuzz_check_head(eimp_head *head) {
     free(saved);
 }
 
-void fuzz_use(eimp_head *head, eimp_head *other) {
+static int predict(const fuzz_head *owner, const int16_t *embedding, eimp_answer *answer) {
+    uint32_t confidence_q16 = 0;
+    if (!owner->ridge) return eimp_predict(owner->head, embedding, answer);
+    const int status = eimp_ridge_predict(owner->ridge, embedding, answer, &confidence_q16);
+    FUZZ_CHECK(confidence_q16 <= 65536);
+    return status;
+}
+
+void fuzz_use(const fuzz_head *owner, const fuzz_head *other) {
     int16_t embedding[FUZZ_DIM] = {100, -32768, 32767, 5, 0};
+    eimp_head *head = owner->head;
+    eimp_ridge *ridge = owner->ridge;
     int32_t known, unknown;
     eimp_answer answer;
     eimp_usage usage;
@@ -102,19 +118,20 @@ void fuzz_use(eimp_head *head, eimp_head *other) {
     eimp_get_usage(head, &usage);
     int32_t *scores = malloc((usage.classes ? usage.classes : 1) * sizeof *scores);
     FUZZ_CHECK(scores != NULL);
-    const int predicted = eimp_predict(head, embedding, &answer);
+    const int predicted = predict(owner, embedding, &answer);
     FUZZ_CHECK(predicted == (usage.classes ? EIMP_OK : EIMP_E_NOT_TAUGHT));
     FUZZ_CHECK(predicted != EIMP_OK || answer.class_index < usage.classes);
-    FUZZ_CHECK(eimp_scores(head, embedding, scores) == predicted);
-    FUZZ_CHECK(predicted != EIMP_OK || scores[answer.class_index] == answer.cosine_q23);
+    FUZZ_CHECK((ridge ? eimp_ridge_scores(ridge, embedding, scores) : eimp_scores(head, embedding, scores)) == predicted);
+    FUZZ_CHECK(predicted != EIMP_OK || ridge || scores[answer.class_index] == answer.cosine_q23);
     (void)eimp_thresholds(head, &known, &unknown);
-    fuzz_teach(head, 7);
+    fuzz_teach(owner, 7);
     fuzz_check_head(head);
-    (void)eimp_undo(head);
-    (void)eimp_merge(head, other);
+    (void)(ridge ? eimp_ridge_undo(ridge) : eimp_undo(head));
+    (void)(ridge ? eimp_ridge_merge(ridge, other->ridge) : eimp_merge(head, other->head));
     fuzz_check_head(head);
-    (void)eimp_predict(head, embedding, &answer);
-    if (eimp_get_class(head, 0, &info) == EIMP_OK) FUZZ_CHECK(eimp_forget(head, &info.label) == EIMP_OK);
+    (void)predict(owner, embedding, &answer);
+    if (eimp_get_class(head, 0, &info) == EIMP_OK)
+        FUZZ_CHECK((ridge ? eimp_ridge_forget(ridge, &info.label) : eimp_forget(head, &info.label)) == EIMP_OK);
     fuzz_check_head(head);
     free(scores);
 }

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "eimp_ridge.h"
 #include "eimp_snapshot.h"
 
 /* A broken promise ends the run, and libFuzzer keeps the input. */
@@ -25,22 +26,25 @@ void fuzz_bytes(fuzz_input *input, void *out, size_t count);
 
 #define FUZZ_DIM 5u
 #define FUZZ_BUDGET 1024u
+#define FUZZ_RIDGE_BUDGET 2048u
 #define FUZZ_BACKBONE_BYTES 24u
 
 /* A head in an arena of exactly its size, so that the sanitizer sees a step beyond it. */
 typedef struct fuzz_head {
     eimp_head *head;
+    eimp_ridge *ridge; /* around it; NULL for proxies alone */
     void *arena;
 } fuzz_head;
 
-fuzz_head fuzz_head_new(void);
+/* has_moment: 1 for one with a second moment. */
+fuzz_head fuzz_head_new(int has_moment);
 void fuzz_head_free(fuzz_head *owner);
 
 /* Teach a few shots of a few classes. */
-void fuzz_teach(eimp_head *head, uint32_t shots);
+void fuzz_teach(const fuzz_head *owner, uint32_t shots);
 
 /* Every function that a caller may use now, for a head in whatever state a snapshot has brought it. */
-void fuzz_use(eimp_head *head, eimp_head *other);
+void fuzz_use(const fuzz_head *owner, const fuzz_head *other);
 
 /* The head's own snapshot passes its own check, and its numbers add up. */
 void fuzz_check_head(eimp_head *head);
