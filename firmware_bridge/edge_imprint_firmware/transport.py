@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import select
 import socket
 import time
@@ -128,7 +129,10 @@ class SerialPort:
 
 
 def _cannot_open(port: str, error: Exception) -> LinkError:
-    return LinkError(f"cannot open the port {port}: {error}. Check the name, the cable, and who else uses it")
+    way_out = "Check the name, the cable, and who else uses it"
+    if isinstance(error, OSError) and error.errno == errno.EACCES:
+        way_out = "Its group may use it: sudo usermod -aG dialout $USER, then log in again (`ls -l` names the group)"
+    return LinkError(f"cannot open the port {port}: {error}. {way_out}")
 
 
 def _broke(port: str, what: object) -> LinkError:

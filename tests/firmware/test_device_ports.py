@@ -10,6 +10,7 @@ import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,7 +131,7 @@ def refused_in_time(port: str, error: type[Exception], words: str, timeout_s: fl
         (echoing, LinkTimeoutError, r"\d+ bytes came, none of them an answer"),
         (talking, LinkTimeoutError, r"\d+ bytes came, none of them an answer"),
         (deaf, LinkTimeoutError, "nothing came"),
-        (of_the_next_century, ProtocolVersionError, r"speaks 9\.3, this host 1\.0"),
+        (of_the_next_century, ProtocolVersionError, r"speaks 9\.3, this host 1\.1"),
         (confused, DeviceError, "that this host cannot read"),
     ],
 )
@@ -238,6 +239,27 @@ def test_a_device_at_a_serial_port():
 def test_a_serial_port_that_is_silent():
     with terminal(None) as (port, _):
         refused_in_time(port, LinkTimeoutError, "nothing came")
+
+
+def test_a_port_that_one_may_not_use_names_the_group():
+    with terminal(None) as (port, _):
+        Path(port).chmod(0)
+        ours, theirs = os.pipe()
+        if (child := os.fork()) == 0:  # root may use every port
+            try:
+                if os.getuid() == 0:
+                    os.setuid(65534)
+                Device.open(port)
+            except LinkError as error:
+                os.write(theirs, str(error).encode())
+            finally:
+                os._exit(0)
+        os.close(theirs)
+        os.waitpid(child, 0)
+        said = os.read(ours, 4096).decode()
+        os.close(ours)
+    assert f"cannot open the port {port}" in said
+    assert "usermod -aG dialout" in said
 
 
 def test_an_unplugged_cable_is_an_error_in_time():
