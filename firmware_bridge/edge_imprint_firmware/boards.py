@@ -26,7 +26,7 @@ class Core:
 
 
 def _core(name: str, cpu: str, gcc: str = "", zig: str = "", *, hard: bool = False) -> Core:
-    """The head needs no FPU, so floats are left to software; Helium's registers are those of the FPU."""
+    """Proxies need no FPU, so floats are left to software; Helium's registers are those of the FPU."""
     floats = "hard" if hard else "soft"
     abi = "eabihf" if hard else "eabi"
     return Core(
@@ -41,7 +41,9 @@ CORES = {
     "cortex-m0plus": _core("Cortex-M0+", "cortex-m0plus"),
     "cortex-m3": _core("Cortex-M3", "cortex-m3"),
     "cortex-m4": _core("Cortex-M4", "cortex-m4"),
+    "cortex-m4f": _core("Cortex-M4F", "cortex-m4", " -mfpu=fpv4-sp-d16", hard=True),
     "cortex-m7": _core("Cortex-M7", "cortex-m7"),
+    "cortex-m7f": _core("Cortex-M7F", "cortex-m7", " -mfpu=fpv5-sp-d16", hard=True),
     "cortex-m23": _core("Cortex-M23", "cortex-m23"),
     "cortex-m33": _core("Cortex-M33 with DSP", "cortex-m33", "", "+dsp"),
     "cortex-m33-nodsp": _core("Cortex-M33 without DSP", "cortex-m33", "+nodsp", "-dsp"),
@@ -66,6 +68,7 @@ class Board:
         sector_bytes: what an erase of its flash clears.
         program_bytes: the smallest unit that its flash can write.
         flash_on_chip: whether the store has flash there when the emulator names no file.
+        float_core: the processor with its registers for floating point, where it has some that proxies do not use.
     """
 
     name: str
@@ -80,11 +83,22 @@ class Board:
     sector_bytes: int = 4096
     program_bytes: int = 8
     flash_on_chip: bool = False
+    float_core: Core | None = None
 
 
-def _mps(name: str, core: str, rom: tuple[int, int], ram: tuple[int, int], uart: int, irq: int, clock_hz: int) -> Board:
+def _mps(
+    name: str,
+    core: str,
+    rom: tuple[int, int],
+    ram: tuple[int, int],
+    uart: int,
+    irq: int,
+    clock_hz: int,
+    float_core: str | None = None,
+) -> Board:
     """One of Arm's FPGA boards; they share the CMSDK serial line."""
-    return Board(name, CORES[core], name, rom, ram, "port_cmsdk.c", uart, irq, clock_hz)
+    floats = None if float_core is None else CORES[float_core]
+    return Board(name, CORES[core], name, rom, ram, "port_cmsdk.c", uart, irq, clock_hz, float_core=floats)
 
 
 # Memory for programs and for data, as qemu has it.
@@ -94,8 +108,8 @@ _AN524 = ((0x1000_0000, 512 * KB), (0x3000_0000, 128 * KB))
 _AN547 = ((0x0, 512 * KB), (0x3100_0000, 2 * MB))
 _BOARDS = (
     _mps("mps2-an385", "cortex-m3", *_MPS2, 0x4000_4000, 0, 25_000_000),
-    _mps("mps2-an386", "cortex-m4", *_MPS2, 0x4000_4000, 0, 25_000_000),
-    _mps("mps2-an500", "cortex-m7", *_MPS2, 0x4000_4000, 0, 25_000_000),
+    _mps("mps2-an386", "cortex-m4", *_MPS2, 0x4000_4000, 0, 25_000_000, "cortex-m4f"),
+    _mps("mps2-an500", "cortex-m7", *_MPS2, 0x4000_4000, 0, 25_000_000, "cortex-m7f"),
     _mps("mps2-an505", "cortex-m33", *_MPS2_M33, 0x5020_0000, 32, 20_000_000),
     _mps("mps2-an521", "cortex-m33-nodsp", *_MPS2_M33, 0x5020_0000, 32, 20_000_000),
     _mps("mps3-an524", "cortex-m33-nodsp", *_AN524, 0x5130_3000, 32, 32_000_000),

@@ -103,9 +103,11 @@ def generate(
 
 def _facts(board: Board, options: HeadOptions, flash: int) -> dict[str, Any]:
     """What the templates name."""
+    ridge = options.layout.method == "ridge"
     spare = board.ram[1] - options.arena_bytes - other_ram(board, options)
     return {
         **{field: getattr(board, field) for field in board.__dataclass_fields__},
+        "core": board.float_core if ridge and board.float_core else board.core,
         "kept_bytes": flash if board.flash_on_chip else 0,
         "stack_bytes": STACK_BYTES,
         "flash_bytes": flash,
@@ -116,7 +118,7 @@ def _facts(board: Board, options: HeadOptions, flash: int) -> dict[str, Any]:
         "false_accept_ppm": round(options.false_accept_rate * 1_000_000),
         "undo": {None: 2, True: 1, False: 0}[options.undo],
         "arena_bytes": options.arena_bytes,
-        "ridge": int(options.layout.method == "ridge"),
+        "ridge": int(ridge),
         "version": __version__,
     }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ from benchmarks.firmware import program
 from edge_imprint import ImprintHead
 from edge_imprint.errors import BudgetError, CapacityError
 from edge_imprint.head.ridge.layout import fixed_bytes
-from edge_imprint_firmware import Device
+from edge_imprint_firmware import Device, build
 from edge_imprint_firmware.boards import BOARDS, find
 from edge_imprint_firmware.generate import generate
 from edge_imprint_firmware.options import HeadOptions, chosen
@@ -33,9 +36,29 @@ def teach(learner: ImprintHead | Device, seed: int, dim: int) -> None:
 
 @boards
 @pytest.mark.parametrize(
-    ("name", "dim"), [("mps2-an386", 64), ("mps2-an385", 24), ("microbit", 20), ("mps3-an547", 33)]
+    ("name", "dim", "registers"),
+    [
+        ("mps2-an386", 64, True),
+        ("mps2-an500", 20, True),
+        ("mps3-an547", 33, True),
+        ("mps2-an385", 24, False),
+        ("microbit", 20, False),
+    ],
 )
-def test_a_board_ends_with_the_snapshot_of_python(name: str, dim: int, tmp_path: Path) -> None:
+def test_a_board_ends_with_the_snapshot_of_python(name: str, dim: int, registers: bool, tmp_path: Path) -> None:
+    board = find(name)
+    assert ("-mfloat-abi=hard" in (board.float_core or board.core).gcc) is registers
+    compare_with_python(name, dim, tmp_path)
+
+
+@boards
+def test_a_board_built_with_zig_does_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ziglang", reason="needs zig: pip install ziglang")
+    monkeypatch.setenv("EDGE_IMPRINT_FIRMWARE_CC", f"{shlex.quote(sys.executable)} -m ziglang cc")
+    compare_with_python("mps2-an386", 40, tmp_path)
+
+
+def compare_with_python(name: str, dim: int, tmp_path: Path) -> None:
     budget = fixed_bytes(dim) + (4000 if name == "microbit" else 12_000)
     head = ImprintHead(dim, budget, method="ridge")
     teach(head, 1, dim)
@@ -81,6 +104,20 @@ def test_a_board_starts_with_a_snapshot_and_its_method(tmp_path: Path) -> None:
         np.testing.assert_array_equal(device.confidence(np.eye(24)), head.confidence(np.eye(24)))
         device.save(tmp_path / "back.eimp")
     assert (tmp_path / "back.eimp").read_bytes() == (tmp_path / "start.eimp").read_bytes()
+
+
+@boards
+def test_a_program_of_proxies_carries_none_of_it() -> None:
+    board = find("mps2-an385")
+    held = {}
+    for method, budget in (("proxies", 4000), ("ridge", fixed_bytes(24) + 4000)):
+        program_file = build.program(board, HeadOptions(24, budget, method=method))
+        listed = subprocess.run(["arm-none-eabi-nm", str(program_file)], capture_output=True, text=True, check=True)
+        held[method] = {
+            name for name in listed.stdout.split() if name.startswith(("eimp_ridge", "eimp_moment", "sqrtf"))
+        }
+    assert held["proxies"] == set()
+    assert {"eimp_ridge_method", "eimp_moment_factor", "sqrtf"} <= held["ridge"]
 
 
 def test_options_of_a_second_moment() -> None:
