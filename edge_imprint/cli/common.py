@@ -126,3 +126,8 @@ def size_text(size: int) -> str:
     ('64.0 KB', '100 B')
     """
     return f"{size} B" if size < 1024 else f"{size / 1024:.1f} KB"
+
+
+def percent(confidence: float | None) -> tuple[str, ...]:
+    """A confidence as the last column of a table's row, which has none where there is none."""
+    return () if confidence is None else (f"{100 * confidence:.0f} %",)

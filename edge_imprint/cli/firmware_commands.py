@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge_imprint.cli import output
-from edge_imprint.cli.common import Json, size_text
+from edge_imprint.cli.common import Json, percent, size_text
 from edge_imprint.cli.firmware_conversation import Conversation
 
 if TYPE_CHECKING:
@@ -45,7 +45,11 @@ def predict(context: typer.Context, files: Files, as_json: Json = False) -> None
     else:
         columns = ("image", "label", "score", "verdict")
         output.write_table(
-            columns, [(p["image"], str(p["label"]), f"{p['score']:.3f}", p["verdict"]) for p in predictions]
+            (*columns, "confidence") if talk.device.method == "ridge" else columns,
+            [
+                (p["image"], str(p["label"]), f"{p['score']:.3f}", p["verdict"], *percent(p["confidence"]))
+                for p in predictions
+            ],
         )
 
 
@@ -53,7 +57,8 @@ def _answer(talk: Conversation, shot: NDArray[Any]) -> dict[str, Any]:
     """One after the other, so that the device needs the embedding only once."""
     (label,), (verdict,) = talk.device.predict(shot).tolist(), talk.device.verdicts(shot).tolist()
     score = float(talk.device.decision_function(shot).max())
-    return {"label": label, "score": round(score, 6), "verdict": verdict}
+    sure = round(float(talk.device.confidence(shot)[0]), 6) if talk.device.method == "ridge" else None
+    return {"label": label, "score": round(score, 6), "verdict": verdict, "confidence": sure}
 
 
 def forget(context: typer.Context, label: Label, as_json: Json = False) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from edge_imprint.cli import output
-from edge_imprint.cli.common import Images, Json, State, existing_state, expand_images
+from edge_imprint.cli.common import Images, Json, State, existing_state, expand_images, percent
 
 
 def command(
@@ -59,11 +59,7 @@ def command(
     output.write_table(
         (*columns, "confidence") if sure else columns,
         [
-            (str(picture), str(answer.label), f"{answer.score:.3f}", answer.verdict, *_percent(answer.confidence))
+            (str(picture), str(answer.label), f"{answer.score:.3f}", answer.verdict, *percent(answer.confidence))
             for picture, answer in zip(pictures, predictions, strict=True)
         ],
     )
-
-
-def _percent(confidence: float | None) -> tuple[str, ...]:
-    return () if confidence is None else (f"{100 * confidence:.0f} %",)

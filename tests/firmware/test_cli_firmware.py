@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks.firmware import program
+from edge_imprint import ImprintHead
 from edge_imprint.cli import main
 from edge_imprint_firmware import emulator
 
@@ -46,6 +47,7 @@ def test_teach_ask_and_move_a_snapshot(talk: Talk, tmp_path: Path) -> None:
         assert json.loads(talk("learn", label, tmp_path / f"{label}.npy", "--json")[1])["stored"] is True
     answer = json.loads(talk("predict", tmp_path / "cup.npy", "--json")[1])["predictions"][0]
     assert (answer["label"], answer["score"]) == ("cup", pytest.approx(1, abs=1e-3))
+    assert answer["confidence"] is None
     assert talk("save", tmp_path / "s.eimp")[0] == 0
     assert talk("clear")[0] == 0
     assert json.loads(talk("load", tmp_path / "s.eimp", "--json")[1])["classes"] == ["mug", "cup"]
@@ -56,6 +58,25 @@ def test_teach_ask_and_move_a_snapshot(talk: Talk, tmp_path: Path) -> None:
     code, _, err = talk("learn", "mug", tmp_path / "short.npy")
     assert code == 2
     assert "must be (n, 64)" in err
+
+
+def test_a_board_with_a_second_moment_says_how_sure_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--board", "mps2-an385", "--dim", "12", "--method", "ridge", "--budget", "8KB"]
+    assert main(["firmware", "generate", *words, "--out", str(tmp_path / "fw"), "--json"]) == 0
+    project = json.loads(capsys.readouterr().out)
+    assert (project["method"], project["budget"]) == ("ridge", 8192)
+    rows = np.random.default_rng(0).normal(size=(8, 12))
+    head = ImprintHead(12, "8KB", method="ridge").partial_fit(rows, list("abababab"))
+    head.save(tmp_path / "head.eimp")
+    np.save(tmp_path / "asked.npy", rows[:1].astype(np.float32))
+    with emulator.start("mps2-an385", 12, "8KB", method="ridge") as running:
+        talk = Talk(running.url, capsys)
+        assert talk("load", tmp_path / "head.eimp")[0] == 0
+        answer = json.loads(talk("predict", tmp_path / "asked.npy", "--json")[1])["predictions"][0]
+        told = talk("predict", tmp_path / "asked.npy")[1]
+    sure = float(head.confidence(rows[:1])[0])
+    assert (answer["label"], answer["confidence"]) == ("a", round(sure, 6))
+    assert f"{100 * sure:.0f} %" in told
 
 
 def test_stats_say_what_the_program_takes(talk: Talk) -> None:

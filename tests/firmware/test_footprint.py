@@ -10,6 +10,8 @@ from benchmarks.firmware import footprint
 
 # The goal for the stack; ceilings for flash that hold today, above the goals of 6 KB and 14 KB. They only ever go down.
 STACK_BYTES = 512
+# With a second moment, whose functions the protocol reaches through a pointer.
+MOMENT_STACK_BYTES = 580
 FLASH = {
     "head": 8_200,
     "snapshot": 2_900,
@@ -39,3 +41,7 @@ def test_stack_along_every_chain_of_calls(objects: Path) -> None:
     depth = footprint.stack(objects)
     assert depth["eimp_rpc_receive"] > depth["eimp_do_learn"] > depth["eimp_learn"] > depth["eimp_learn_quantised"]
     assert {function: size for function, size in depth.items() if size > STACK_BYTES} == {}
+    moment = max(size for function, size in depth.items() if "eimp_ridge_method.c" in function)
+    assert moment > depth["eimp_ridge_learn_quantised"]
+    above = depth["eimp_rpc_receive"] - depth["eimp_learn"]
+    assert above + moment <= MOMENT_STACK_BYTES
