@@ -128,18 +128,13 @@ class Learner:
         if not pictures:
             return []
         embeddings = self._usable(pictures)
-        sure: list[float] | list[None] = [None] * len(pictures)
-        with self.head.lock:  # all answers by one state of the head, whatever other threads teach it
-            table = self.head.decision_function(embeddings)
-            verdicts = self.head.verdicts(embeddings)
-            nearest = self.head.predict(embeddings)
-            if self.head.method == "ridge":
-                sure = self.head.confidence(embeddings).tolist()
-            classes: list[Label] = np.asarray(self.head.classes_).tolist()
-            self.head.observe(embeddings)
+        with self.head.lock:  # the names of the classes that the answer is about, whatever other threads teach
+            answer = self.head.answer(embeddings, live=True)
+            classes: list[Label] = self.head.classes_.tolist()
+        sure = [None] * len(pictures) if answer.confidences is None else answer.confidences.tolist()
         predictions = []
-        answers = zip(table.tolist(), np.asarray(nearest).tolist(), verdicts, sure, strict=True)
-        for row, label, verdict, confidence in answers:
+        rows = zip(answer.scores.tolist(), answer.labels, answer.verdicts, sure, strict=True)
+        for row, label, verdict, confidence in rows:
             scores = dict(zip(classes, row, strict=True))
             predictions.append(Prediction(label, scores[label], str(verdict), scores, confidence))
         return predictions

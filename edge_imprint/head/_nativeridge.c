@@ -130,62 +130,53 @@ static PyObject *ridge_loaded(Ridge *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
-/* best(e16, classes, known, confidences): int64, int64 times 2^23, and uint32 times 2^16. */
-static PyObject *ridge_best(Ridge *self, PyObject *const *args, Py_ssize_t count) {
-    Py_buffer rows, out[3] = {{0}};
+/* Scores, float (n, n_classes), and confidences, float (n,); with two more buffers best classes, int64, and how well they
+ * are known, int64 times 2^23. */
+static PyObject *ask(Ridge *self, PyObject *const *args, int wanted) {
+    Py_buffer rows, out[4] = {{0}};
+    eimp_head *head = self->ridge->head;
+    const uint32_t classes = eimp_n_classes(head);
     PyObject *answer = NULL;
-    if (count != 4) return refuse("best takes e16, classes, known and confidences");
     const Py_ssize_t n = open_rows(self, args[0], &rows);
     if (n < 0) return NULL;
-    const size_t sizes[3] = {sizeof(int64_t), sizeof(int64_t), sizeof(uint32_t)};
-    int opened = 0;
-    while (opened < 3 && open_buffer(args[opened + 1], &out[opened], PyBUF_WRITABLE, (size_t)n * sizes[opened])) opened++;
-    int status = EIMP_OK;
-    for (Py_ssize_t i = 0; i < n && opened == 3 && status == EIMP_OK; i++) {
-        eimp_answer found;
-        status = eimp_ridge_predict(self->ridge, (const int16_t *)rows.buf + i * self->ridge->head->dim, &found,
-                                    (uint32_t *)out[2].buf + i);
-        if (status != EIMP_OK) break;
-        ((int64_t *)out[0].buf)[i] = found.class_index;
-        ((int64_t *)out[1].buf)[i] = found.cosine_q23;
+    const size_t sizes[4] = {classes * sizeof(float), sizeof(float), sizeof(int64_t), sizeof(int64_t)};
+    int opened = 0, status = classes ? EIMP_OK : EIMP_E_NOT_TAUGHT;
+    while (opened < wanted && open_buffer(args[opened + 1], &out[opened], PyBUF_WRITABLE, (size_t)n * sizes[opened])) opened++;
+    for (Py_ssize_t i = 0; i < n && opened == wanted && status == EIMP_OK; i++) {
+        const int16_t *row = (const int16_t *)rows.buf + i * head->dim;
+        uint32_t confidence = 0;
+        if (wanted == 4) {
+            eimp_answer found;
+            status = eimp_ridge_predict(self->ridge, row, &found, &confidence);
+            if (status != EIMP_OK) break;
+            ((int64_t *)out[2].buf)[i] = found.class_index;
+            ((int64_t *)out[3].buf)[i] = found.cosine_q23;
+        } else {
+            uint64_t length2 = 0;
+            status = eimp_quantise(head, row, &length2);
+            if (status != EIMP_OK) break;
+            eimp_ridge_refresh(self->ridge);
+            (void)eimp_ridge_class_scores(self->ridge);
+            confidence = eimp_ridge_confidence(self->ridge, head->mean_dots[eimp_ridge_best(head)]);
+        }
+        float *scores = (float *)out[0].buf + i * classes;
+        for (uint32_t c = 0; c < classes; c++) scores[c] = (float)head->mean_dots[c] * (1.0f / 8388608.0f);
+        ((float *)out[1].buf)[i] = (float)confidence * (1.0f / 65536.0f);
     }
-    if (opened == 3) answer = done(status);
+    if (opened == wanted) answer = done(status);
     while (opened--) PyBuffer_Release(&out[opened]);
     PyBuffer_Release(&rows);
     return answer;
 }
 
-/* scores(e16, out, confidences): out is int64, (n, n_classes); confidences are uint32. */
+/* scores(e16, scores, confidences) */
 static PyObject *ridge_scores(Ridge *self, PyObject *const *args, Py_ssize_t count) {
-    Py_buffer rows, out, confidences;
-    eimp_head *head = self->ridge->head;
-    const uint32_t classes = eimp_n_classes(head);
-    if (count != 3) return refuse("scores takes e16, out and confidences");
-    const Py_ssize_t n = open_rows(self, args[0], &rows);
-    if (n < 0) return NULL;
-    if (!open_buffer(args[1], &out, PyBUF_WRITABLE, (size_t)n * classes * sizeof(int64_t))) goto no_out;
-    if (!open_buffer(args[2], &confidences, PyBUF_WRITABLE, (size_t)n * sizeof(uint32_t))) goto no_confidences;
-    int status = classes ? EIMP_OK : EIMP_E_NOT_TAUGHT;
-    eimp_ridge_refresh(self->ridge);
-    for (Py_ssize_t i = 0; i < n && status == EIMP_OK; i++) {
-        uint64_t length2 = 0;
-        int64_t *scores = (int64_t *)out.buf + i * classes;
-        status = eimp_quantise(head, (const int16_t *)rows.buf + i * head->dim, &length2);
-        if (status != EIMP_OK) break;
-        (void)eimp_ridge_class_scores(self->ridge);
-        for (uint32_t c = 0; c < classes; c++) scores[c] = head->mean_dots[c];
-        const int32_t best = head->mean_dots[eimp_ridge_best(head)];
-        ((uint32_t *)confidences.buf)[i] = eimp_ridge_confidence(self->ridge, best);
-    }
-    PyBuffer_Release(&confidences);
-    PyBuffer_Release(&out);
-    PyBuffer_Release(&rows);
-    return done(status);
-no_confidences:
-    PyBuffer_Release(&out);
-no_out:
-    PyBuffer_Release(&rows);
-    return NULL;
+    return count == 3 ? ask(self, args, 2) : refuse("scores takes e16, scores and confidences");
+}
+
+/* answer(e16, scores, confidences, classes, known) */
+static PyObject *ridge_answer(Ridge *self, PyObject *const *args, Py_ssize_t count) {
+    return count == 5 ? ask(self, args, 4) : refuse("answer takes e16, scores, confidences, classes and known");
 }
 
 static PyObject *ridge_thresholds(Ridge *self, PyObject *rate_ppm) {
@@ -217,8 +208,8 @@ static PyMethodDef ridge_methods[] = {
     {"merge", (PyCFunction)ridge_merge, METH_O, "Add another head's classes and scatter."},
     {"refresh", (PyCFunction)ridge_refresh, METH_NOARGS, "Bring discriminants up to date."},
     {"loaded", (PyCFunction)ridge_loaded, METH_NOARGS, "Compute what follows from rows, records and scatter."},
-    {"best", (PyCFunction)(void (*)(void))ridge_best, METH_FASTCALL, "Best classes, how well known, and confidences."},
     {"scores", (PyCFunction)(void (*)(void))ridge_scores, METH_FASTCALL, "Scores of all classes, and confidences."},
+    {"answer", (PyCFunction)(void (*)(void))ridge_answer, METH_FASTCALL, "Those, best classes, and how well known."},
     {"thresholds", (PyCFunction)ridge_thresholds, METH_O, "Where known begins and unknown ends."},
     {NULL, NULL, 0, NULL},
 };

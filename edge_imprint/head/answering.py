@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,22 @@ from edge_imprint.head.labels import Label, label_array
 from edge_imprint.head.locking import exclusive
 from edge_imprint.head.scoring import ONE_Q23
 from edge_imprint.head.verdicts import Thresholds, verdicts_of
+
+
+class Answer(NamedTuple):
+    """What a head says of n embeddings.
+
+    Attributes:
+        labels: the best class of each.
+        scores: `ImprintHead.decision_function`, (n, n_classes) float32.
+        verdicts: `ImprintHead.verdicts`, (n,).
+        confidences: `ImprintHead.confidence`, (n,) float32; None with method "proxies".
+    """
+
+    labels: list[Label]
+    scores: NDArray[np.float32]
+    verdicts: NDArray[np.str_]
+    confidences: NDArray[np.float32] | None
 
 
 class Answers:

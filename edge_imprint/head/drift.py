@@ -12,6 +12,7 @@ that were never taught.
 from __future__ import annotations
 
 from math import erfc, sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -119,11 +120,15 @@ class DriftMonitor:
             raise ValueRangeError(
                 f"place must be the class's number from 0; got {place}. Leave out pictures of no class"
             )
-        x /= largest
-        x /= np.sqrt(x @ x)
+        x = x / largest
+        self.take(x, 1.0 / sqrt(float(x @ x)), place, score)
+
+    def take(self, x: NDArray[np.floating[Any]], inverse_length: float, place: int, score: float) -> None:
+        """As `observe`, of an embedding (dim,) whose length is known and not checked: neither zero nor infinite."""
         self._seen += 1
         step = max(1.0 / self._seen, 2.0 / (self.window + 1))
-        self._mean += (step * (x - self._mean)).astype(np.float32)
+        self._mean *= np.float32(1.0 - step)
+        self._mean += x * np.float32(step * inverse_length)
         self._places *= np.float32(1.0 - step)
         self._places[place % BUCKETS] += np.float32(step)
         if self._usual_count < self.window:

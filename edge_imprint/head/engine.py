@@ -76,6 +76,10 @@ class Engine(Protocol):
         """Best class of each embedding, and how well the head knows it."""
         ...
 
+    def everything(self, e16: Any) -> tuple[Best, NDArray[np.float32], NDArray[np.float32] | None]:
+        """`best`, `cosines` and, with a second moment, `confidences`, for less than one after the other."""
+        ...
+
     def cosines(self, e16: Any) -> NDArray[np.float32]:
         """Each class's best cosine: (n, n_classes)."""
         ...

@@ -71,6 +71,10 @@ class NativeEngine:
         self._head.best(e16, classes, cosines)
         return Best(classes, cosines)
 
+    def everything(self, e16: Int16) -> tuple[Best, NDArray[np.float32], NDArray[np.float32] | None]:
+        """As in `Engine`."""
+        return self.best(e16), self.cosines(e16), None
+
     def cosines(self, e16: Int16) -> NDArray[np.float32]:
         """As in `Engine`."""
         out = np.empty((len(e16), self.arena.n_classes), np.float32)

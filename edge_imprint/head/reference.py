@@ -74,6 +74,10 @@ class NumpyEngine:
         """As in `Engine`."""
         return Best(*scoring.best_classes(self.arena, self._queries(e16)))
 
+    def everything(self, e16: fixed.Int64) -> tuple[Best, NDArray[np.float32], NDArray[np.float32] | None]:
+        """As in `Engine`."""
+        return self.best(e16), self.cosines(e16), None
+
     def cosines(self, e16: fixed.Int64) -> NDArray[np.float32]:
         """As in `Engine`."""
         return scoring.class_cosines(self.arena, self._queries(e16))

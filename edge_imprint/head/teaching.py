@@ -7,20 +7,21 @@ not of the budget but of the program that asks for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge_imprint.head import fixed
 from edge_imprint.head.advice import Advice, advise
-from edge_imprint.head.answering import Answers
+from edge_imprint.head.answering import Answer, Answers
 from edge_imprint.head.drift import DriftMonitor
 from edge_imprint.head.drift_report import Drift
 from edge_imprint.head.labels import Label
 from edge_imprint.head.locking import exclusive
 from edge_imprint.head.odd_shots import FIRST_JUDGED, OddShots
 from edge_imprint.head.summaries import means_and_shots, summaries
+from edge_imprint.head.verdicts import verdicts_of
 
 
 class Teaching(Answers):
@@ -63,19 +64,44 @@ class Teaching(Answers):
             ShapeError, ValueRangeError: as in `partial_fit`.
         """
         e16 = self._quantized(X)
-        best = self._engine.classes(e16)
-        dim = self._engine.arena.layout.dim
+        self._observe(e16, self._engine.classes(e16))
+
+    @exclusive
+    def answer(self, X: ArrayLike, live: bool = False) -> Answer:
+        """All that the head says of embeddings, by one state of it and in one pass.
+
+        Args:
+            X: (n, dim) embeddings.
+            live: they are what a camera sees now: `observe` them, too.
+
+        Raises:
+            NotTaughtError: no class was taught yet.
+            ShapeError, ValueRangeError: as in `partial_fit`.
+
+        Example:
+            >>> from edge_imprint import ImprintHead
+            >>> head = ImprintHead(2, "2KB").partial_fit([[1, 0], [0, 1]], ["mug", "plate"])
+            >>> head.answer([[0.9, 0.1]]).labels
+            ['mug']
+        """
+        e16 = self._quantized(X)
+        best, scores, confidences = self._engine.everything(e16)
+        if live:
+            self._observe(e16, best.classes)
+        labels = [self._labels[place] for place in best.classes.tolist()]
+        return Answer(labels, scores, verdicts_of(best, self._limits()), confidences)
+
+    def _observe(self, e16: Any, best: NDArray[np.int64]) -> None:
         if self._monitor is None:
-            self._monitor = DriftMonitor(dim)
+            self._monitor = DriftMonitor(self._engine.arena.layout.dim)
         if self._means is None:
             means, _ = means_and_shots(self._engine.arena)
             lengths = np.linalg.norm(means, axis=1, keepdims=True)
             self._means = means / np.maximum(lengths, np.float32(1e-12))
-        for row, place in zip(fixed.check_embeddings(X, dim), best.tolist(), strict=True):
-            unit = row.astype(np.float64)
-            unit /= np.abs(unit).max()
-            unit /= np.sqrt(unit @ unit)
-            self._monitor.observe(unit, place, float(self._means[place] @ unit))
+        for row, place in zip(e16, best.tolist(), strict=True):
+            wide = row.astype(np.float32)
+            inverse = 1.0 / sqrt(float(wide @ wide))
+            self._monitor.take(wide, inverse, place, float(self._means[place] @ wide) * inverse)
 
     @exclusive
     def drift(self) -> Drift:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from edge_imprint.head.engine import Best
 
+_WORDS = np.array(["unknown", "uncertain", "known"])
+
 
 class Thresholds(NamedTuple):
     """Cosines: at least `known` is known, below `unknown` is unknown, between the two is uncertain."""
@@ -23,9 +25,10 @@ def verdicts_of(best: Best, limits_q23: tuple[int, int] | None) -> NDArray[np.st
     What is more likely wrong than right is not "known", however well the thing itself is.
     """
     if limits_q23 is None:
-        return np.full(best.known_q23.shape, "uncertain", dtype="<U9")
+        return np.full(best.known_q23.shape, "uncertain", dtype=_WORDS.dtype)
     known, unknown = limits_q23
     sure = best.known_q23 >= known
     if best.doubtful is not None:
         sure &= ~best.doubtful
-    return np.where(sure, "known", np.where(best.known_q23 < unknown, "unknown", "uncertain"))
+    # What is sure is not below `unknown`, which is at most `known`.
+    return _WORDS[sure.astype(np.intp) + (best.known_q23 >= unknown)]

@@ -17,7 +17,6 @@ from edge_imprint.head.reference import NumpyEngine
 from edge_imprint.head.ridge import answers, confidence, discriminants
 from edge_imprint.head.ridge.layout import RidgeLayout
 from edge_imprint.head.ridge.state import Moment
-from edge_imprint.head.scoring import ONE_Q23
 
 
 class RidgeJudge:
@@ -56,6 +55,10 @@ class RidgeJudge:
             confidence.observe(self._second, *self._pending, self._arena.own[0])
             self._pending = None
         self._second.absorb(self._arena, index, point.values)
+
+
+def _fractions(numbers: NDArray[np.int64], bits: int) -> NDArray[np.float32]:
+    return (numbers / (1 << bits)).astype(np.float32)
 
 
 class NumpyRidgeEngine(NumpyEngine):
@@ -102,17 +105,22 @@ class NumpyRidgeEngine(NumpyEngine):
 
     def best(self, e16: fixed.Int64) -> Best:
         """As in `Engine`."""
+        return self.everything(e16)[0]
+
+    def everything(self, e16: fixed.Int64) -> tuple[Best, NDArray[np.float32], NDArray[np.float32] | None]:
+        """As in `Engine`."""
         scores = self._scores(e16)
+        sure = self._confidences_q16(scores)
         best, known = answers.best_of(self.arena, self._moment, fixed.queries(e16), scores)
-        return Best(best, known, self._confidences_q16(scores) < confidence.EVEN_Q16)
+        return Best(best, known, sure < confidence.EVEN_Q16), _fractions(scores[:, 1:], 23), _fractions(sure, 16)
 
     def cosines(self, e16: fixed.Int64) -> NDArray[np.float32]:
         """As in `Engine`: scores in [-1, 1]."""
-        return (self._scores(e16)[:, 1:] / ONE_Q23).astype(np.float32)
+        return _fractions(self._scores(e16)[:, 1:], 23)
 
     def confidences(self, e16: fixed.Int64) -> NDArray[np.float32]:
         """Probability that the best class is right, (n,)."""
-        return self._confidences_q16(self._scores(e16)).astype(np.float32) / np.float32(1 << 16)
+        return _fractions(self._confidences_q16(self._scores(e16)), 16)
 
     def _confidences_q16(self, scores: fixed.Int64) -> NDArray[np.int64]:
         sharp = confidence.sharpness(self._moment)

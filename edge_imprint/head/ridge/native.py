@@ -14,10 +14,8 @@ from edge_imprint.head.labels import Label
 from edge_imprint.head.layouts import AnyLayout
 from edge_imprint.head.native import Int16, opened_labels, quantized
 from edge_imprint.head.options import Options
-from edge_imprint.head.ridge import confidence
 from edge_imprint.head.ridge.layout import RidgeLayout
 from edge_imprint.head.ridge.state import Moment, prior
-from edge_imprint.head.scoring import ONE_Q23
 
 
 class NativeRidgeEngine:
@@ -70,25 +68,31 @@ class NativeRidgeEngine:
 
     def best(self, e16: Int16) -> Best:
         """As in `Engine`."""
-        classes, known = np.empty(len(e16), np.int64), np.empty(len(e16), np.int64)
-        confidences = np.empty(len(e16), np.uint32)
-        self._head.best(e16, classes, known, confidences)
-        return Best(classes, known, confidences < confidence.EVEN_Q16)
+        return self.everything(e16)[0]
 
-    def _scores(self, e16: Int16) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-        """Each class's score times 2^23, (n, n_classes), and confidences times 2^16, (n,)."""
-        out = np.empty((len(e16), self.arena.n_classes), np.int64)
-        confidences = np.empty(len(e16), np.uint32)
-        self._head.scores(e16, out, confidences)
-        return out, confidences
+    def everything(self, e16: Int16) -> tuple[Best, NDArray[np.float32], NDArray[np.float32] | None]:
+        """As in `Engine`."""
+        classes, known = np.empty(len(e16), np.int64), np.empty(len(e16), np.int64)
+        scores, sure = self._room(e16)
+        self._head.answer(e16, scores, sure, classes, known)
+        return Best(classes, known, sure < np.float32(0.5)), scores, sure
+
+    def _room(self, e16: Int16) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return np.empty((len(e16), self.arena.n_classes), np.float32), np.empty(len(e16), np.float32)
+
+    def _scores(self, e16: Int16) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Each class's score, (n, n_classes), and confidences, (n,)."""
+        scores, sure = self._room(e16)
+        self._head.scores(e16, scores, sure)
+        return scores, sure
 
     def cosines(self, e16: Int16) -> NDArray[np.float32]:
         """As in `Engine`: scores in [-1, 1]."""
-        return (self._scores(e16)[0] / ONE_Q23).astype(np.float32)
+        return self._scores(e16)[0]
 
     def confidences(self, e16: Int16) -> NDArray[np.float32]:
         """As in `Engine`."""
-        return self._scores(e16)[1].astype(np.float32) / np.float32(1 << 16)
+        return self._scores(e16)[1]
 
     def thresholds_q23(self, rate_ppm: int) -> tuple[int, int] | None:
         """As in `Engine`."""
