@@ -28,10 +28,14 @@ def quiet_gc() -> Iterator[None]:
             gc.enable()
 
 
-def calls_per_sample(contestant: Callable[[], object], sample_ns: int) -> int:
-    """How often a contestant must be called for one sample to last at least `sample_ns`."""
+def calls_per_sample(
+    contestant: Callable[[], object], sample_ns: int, before: Callable[[], object] | None = None
+) -> int:
+    """How often a contestant must be called for one sample to last at least `sample_ns`; `before`: see `interleave`."""
     calls = 1
     while True:
+        if before is not None:
+            before()
         elapsed = _time(contestant, calls)
         if elapsed >= sample_ns:
             return calls
@@ -44,6 +48,7 @@ def interleave(
     repeats: int,
     warmups: int,
     sample_ns: int = 2_000_000,
+    before: Mapping[str, Callable[[], object]] | None = None,
 ) -> dict[str, list[float]]:
     """Time each contestant in turn, A B A B ..., so that a slow minute of the machine hits all of them alike.
 
@@ -52,6 +57,7 @@ def interleave(
         repeats: samples per contestant, at least 5.
         warmups: untimed samples per contestant beforehand.
         sample_ns: least duration of one sample; calls are repeated inside a sample to reach it.
+        before: of contestants whose calls change them: what brings them back, untimed, before each sample.
 
     Returns:
         Name to `repeats` samples, each in nanoseconds per call.
@@ -64,14 +70,21 @@ def interleave(
     if sample_ns < MIN_SAMPLE_NS:
         raise TooShortError(f"a sample must last at least {MIN_SAMPLE_NS} ns; got {sample_ns}")
     samples: dict[str, list[float]] = {name: [] for name in contestants}
+    before = before or {}
+
+    def sample(name: str) -> float:
+        if name in before:
+            before[name]()
+        return _time(contestants[name], calls[name]) / calls[name]
+
     with quiet_gc():
-        calls = {name: calls_per_sample(call, sample_ns) for name, call in contestants.items()}
-        for name, call in contestants.items():
+        calls = {name: calls_per_sample(call, sample_ns, before.get(name)) for name, call in contestants.items()}
+        for name in contestants:
             for _ in range(warmups):
-                _time(call, calls[name])
+                sample(name)
         for _ in range(repeats):
-            for name, call in contestants.items():
-                samples[name].append(_time(call, calls[name]) / calls[name])
+            for name in contestants:
+                samples[name].append(sample(name))
     return samples
 
 
