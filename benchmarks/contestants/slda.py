@@ -12,6 +12,8 @@ shots) that is 0.9 points better on average, at most 0.5 worse, so it is the str
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,15 +66,40 @@ class StreamingLDA:
         """Shape (dim, dim); of the shots about their class means, divided by the number of shots."""
         return self._scatter / self._seen
 
-    def predict(self, embeddings: NDArray[np.float32]) -> NDArray[np.str_]:
-        """Labels (n,) of embeddings (n, dim)."""
+    def discriminants(self) -> tuple[NDArray[np.str_], NDArray[np.float64], NDArray[np.float64]]:
+        """Labels (c,), weights (dim, c) and biases (c,): what answers, until the next shot."""
         names = np.array(list(self.means))
         means = np.stack(list(self.means.values()))
         shrunk = (1 - EPSILON) * self.covariance + EPSILON * np.eye(means.shape[1])
         weights = np.linalg.solve(shrunk, means.T)
-        bias = -0.5 * np.einsum("cd,dc->c", means, weights)
+        bias: NDArray[np.float64] = -0.5 * np.einsum("cd,dc->c", means, weights)
+        return names, weights.astype(np.float64, copy=False), bias
+
+    def predict(self, embeddings: NDArray[np.float32]) -> NDArray[np.str_]:
+        """Labels (n,) of embeddings (n, dim)."""
+        names, weights, bias = self.discriminants()
         answer: NDArray[np.str_] = names[np.argmax(embeddings @ weights + bias, axis=1)]
         return answer
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Everything that was learnt, as arrays by name."""
+        return {
+            "names": np.array(list(self.means)),
+            "means": np.stack(list(self.means.values())),
+            "counts": np.array(list(self.counts.values())),
+            "seen": np.array(self._seen),
+            "scatter": self._scatter,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, NDArray[Any]]) -> StreamingLDA:
+        """The same again from what `state` gave."""
+        model = cls(len(state["scatter"]))
+        names = state["names"].tolist()
+        model.means = dict(zip(names, state["means"], strict=True))
+        model.counts = dict(zip(names, state["counts"].tolist(), strict=True))
+        model._seen, model._scatter = int(state["seen"]), state["scatter"]
+        return model
 
 
 def slda(seen: Draw, seed: int) -> Tuned:
