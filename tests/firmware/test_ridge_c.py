@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cbuild import SANITIZE, SRC, build
 
-from edge_imprint import ImprintHead
+from edge_imprint import ImprintHead, snapshot
 from edge_imprint.errors import CapacityError, NotTaughtError, UnknownLabelError
-from edge_imprint.head import engine
+from edge_imprint.head import codec, engine
 from edge_imprint.head.ridge.layout import fixed_bytes
 
 PROGRAM = Path(__file__).parent / "c" / "ridge_course.c"
@@ -35,9 +36,16 @@ class Course:
         row = [self.draw(2001) - 1000 + (1500 if i % 5 == place else 0) for i in range(self.dim)]
         return np.array([row], np.float32)
 
-    def step(self) -> list[int]:
+    def reload(self) -> int:
+        parts = codec.sections(self.head, None)
+        self.head = codec.head_from(ImprintHead, parts)
+        return zlib.crc32(snapshot.encode(parts))
+
+    def step(self, number: int) -> list[int]:
         what, label = self.draw(12), self.draw(5)
         said = [self.do(what, label)]
+        if number % 7 == 6:
+            said.append(self.reload())
         x = self.shot(self.draw(5))
         if len(self.head.classes_):
             scores = self.head.decision_function(x)[0]
@@ -78,4 +86,4 @@ def test_a_program_says_what_numpy_says(monkeypatch: pytest.MonkeyPatch, dim: in
     assert done.returncode == 0, done.stderr
     course = Course(dim, budget, seed)
     for number, line in enumerate(done.stdout.splitlines()):
-        assert [int(word) for word in line.split()] == course.step(), f"step {number}"
+        assert [int(word) for word in line.split()] == course.step(number), f"step {number}"

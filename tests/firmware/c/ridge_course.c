@@ -3,8 +3,10 @@
  * usage: ridge_course DIM BUDGET STEPS SEED */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "eimp_ridge.h"
+#include "eimp_snapshot.h"
 
 static uint32_t state;
 
@@ -24,6 +26,22 @@ static eimp_ridge *make(const eimp_config *config) {
     eimp_ridge *ridge = NULL;
     if (!arena || eimp_ridge_init(arena, bytes, config, NULL, &ridge) != EIMP_OK) exit(2);
     return ridge;
+}
+
+static int read_back(void *context, uint32_t offset, void *buffer, uint32_t count) {
+    memcpy(buffer, (const uint8_t *)context + offset, count);
+    return EIMP_OK;
+}
+
+/* Save, and load what was saved; returns the CRC-32 of its bytes. */
+static uint32_t reload(eimp_ridge *ridge) {
+    eimp_snapshot snapshot;
+    eimp_snapshot_open(eimp_ridge_head(ridge), &snapshot);
+    uint8_t *bytes = malloc(snapshot.size); /* exactly: a sanitizer sees the first byte beyond */
+    if (!bytes || eimp_snapshot_read(&snapshot, 0, bytes, snapshot.size) != EIMP_OK) exit(3);
+    if (eimp_snapshot_load(eimp_ridge_head(ridge), read_back, bytes, snapshot.size) != EIMP_OK) exit(4);
+    free(bytes);
+    return snapshot.crc;
 }
 
 static void label_of(uint32_t number, eimp_label *label) { eimp_label_from_number((int64_t)number, label); }
@@ -55,6 +73,7 @@ int main(int argc, char **argv) {
             status = eimp_ridge_merge(ridge, other);
         }
         printf("%d", status);
+        if (step % 7 == 6) printf(" %u", reload(ridge));
         shot(x, dim, draw(5));
         eimp_answer answer;
         uint32_t confidence = 0;
