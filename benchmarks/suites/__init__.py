@@ -28,12 +28,14 @@ class Suite(Protocol):
 SUITES = (
     "accuracy",
     "learning",
+    "peers",
     "unknown",
     "advice",
     "latency",
     "solve",
     "factor",
     "memory",
+    "scaling",
     "imports",
     "kmeans_fit",
     "backbones",
@@ -46,6 +48,7 @@ SUITES = (
     "serial",
     "store",
     "fuzz",
+    "robustness",
 )
 
 
