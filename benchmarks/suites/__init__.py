@@ -29,6 +29,7 @@ SUITES = (
     "accuracy",
     "learning",
     "peers",
+    "peers",
     "unknown",
     "advice",
     "latency",
