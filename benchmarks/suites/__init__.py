@@ -29,7 +29,6 @@ SUITES = (
     "accuracy",
     "learning",
     "peers",
-    "peers",
     "unknown",
     "advice",
     "latency",
