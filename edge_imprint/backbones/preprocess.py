@@ -39,11 +39,14 @@ class Preprocessor:
         self.spec = spec
         self.layout = layout
         self.dtype = np.dtype(dtype)
-        self._mean = np.asarray(spec.mean, np.float32)
-        self._scale = np.asarray(spec.scale, np.float32)
+        # As they meet the pixels: whole planes or rows at a time, because numpy is several times slower on an inner
+        # axis of three channels.
+        self._mean, self._scale = (self._spread(numbers) for numbers in (spec.mean, spec.scale))
         self._table: list[int] | None = None
+        self._offset: np.uint8 | None = None
         if self.dtype.kind in "iu":
             self._table = self._lookup_table(quantisation)
+            self._offset = _offset_of(self._table)
 
     @classmethod
     def of(cls, spec: InputSpec, file: FileSpec) -> Preprocessor:
@@ -51,6 +54,11 @@ class Preprocessor:
         stored = file.input_quantisation
         quantisation = (stored.scale, stored.zero_point) if stored else (1.0, 0)
         return cls(spec, layout=file.layout, dtype=file.dtype, quantisation=quantisation)
+
+    def _spread(self, numbers: Sequence[float]) -> NDArray[np.float32]:
+        """One number per channel, in the shape that meets a picture's planes ("nchw") or rows ("nhwc")."""
+        channels = np.asarray(numbers, np.float32)
+        return channels[:, None, None] if self.layout == "nchw" else np.tile(channels, self.spec.width)
 
     def _lookup_table(self, quantisation: tuple[float, int]) -> list[int]:
         """256 entries per channel, as bytes: an int8 value is stored as its two's complement."""
@@ -95,19 +103,21 @@ class Preprocessor:
             red, green, blue = small.split()
             small = _merge(blue, green, red)
         if self._table is not None:
-            pixels = np.asarray(small.point(self._table)).view(self.dtype)
+            if self._offset is None:
+                stored = np.asarray(small.point(self._table))
+            else:  # a tenth of the time of looking every pixel up
+                stored = np.asarray(small) + self._offset
+            pixels = stored.view(self.dtype)
             out[...] = pixels if self.layout == "nhwc" else pixels.transpose(2, 0, 1)
             return
         pixels = np.asarray(small)
-        # Whole planes or rows at a time: numpy is several times slower on an inner axis of three channels.
         if self.layout == "nchw":
-            for channel in range(3):
-                np.subtract(pixels[..., channel], self._mean[channel], out=out[channel])
-                out[channel] *= self._scale[channel]
+            pixels = pixels.transpose(2, 0, 1)
         else:
-            rows = out.reshape(self.spec.height, -1)
-            np.subtract(pixels.reshape(rows.shape), np.tile(self._mean, self.spec.width), out=rows)
-            rows *= np.tile(self._scale, self.spec.width)
+            out = out.reshape(self.spec.height, -1)
+            pixels = pixels.reshape(out.shape)
+        np.subtract(pixels, self._mean, out=out)
+        out *= self._scale
 
     def _resized(self, image: Image.Image) -> Image.Image:
         from PIL import Image as Pillow
@@ -128,3 +138,12 @@ def _merge(*channels: Image.Image) -> Image.Image:
     from PIL import Image as Pillow
 
     return Pillow.merge("RGB", channels)
+
+
+def _offset_of(table: list[int]) -> np.uint8 | None:
+    """What every entry of a lookup table adds to its pixel, modulo 256; None where that differs between pixels.
+
+    Most networks with an integer input take the pixels as they are, or less 128.
+    """
+    added = np.asarray(table, np.uint8) - np.tile(np.arange(256, dtype=np.uint8), 3)
+    return np.uint8(added[0]) if (added == added[0]).all() else None
