@@ -87,7 +87,7 @@ def sentences(result: Result) -> list[str]:
     for ours in mine(result):
         rivals = equals(result, ours)
         others = sum(about["family"] != peers[ours]["family"] for about in peers.values())
-        titles = ", ".join(peers[name]["title"] for name in rivals) or "none"
+        titles = "; ".join(peers[name]["title"] for name in rivals) or "none"
         text = (
             f"**{peers[ours]['title']}** ({average(result, ours, shots).mean():.1f} % at {shots} shots): of {others} "
             f"peers {len(rivals)} are as accurate or better, within the 95 % interval: {titles}."
