@@ -202,11 +202,12 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
 def _from_array(array: NDArray[Any]) -> Image.Image:
     from PIL import Image
 
-    name, shape = describe(array), array.shape
+    shape = array.shape
+    # Names are made where they are needed: one costs as much as a small head's answer.
     if array.dtype != np.uint8:
         hint = "Use np.rint(x * 255).astype(np.uint8)" if array.dtype.kind == "f" else "Use x.astype(np.uint8)"
         raise ImageError(
-            f"an array picture must be uint8 with values 0 to 255; got {name}. {hint} if its values are "
+            f"an array picture must be uint8 with values 0 to 255; got {describe(array)}. {hint} if its values are "
             f"{'0 to 1' if array.dtype.kind == 'f' else '0 to 255'}."
         )
     if len(shape) != 3 or shape[2] != 3:
@@ -221,11 +222,11 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
             hint = "Drop the alpha channel: x[..., :3]"
         elif len(shape) == 4:
             hint = "Pass several pictures as a list: list(x)"
-        raise ImageError(f"an array picture must be (H, W, 3); got {name}. {hint}.")
+        raise ImageError(f"an array picture must be (H, W, 3); got {describe(array)}. {hint}.")
     if array.size == 0:
-        raise ImageError(f"a picture must have at least 1 x 1 pixels; got {name}.")
+        raise ImageError(f"a picture must have at least 1 x 1 pixels; got {describe(array)}.")
     if shape[0] * shape[1] > MAX_PIXELS:
-        raise _too_large(name, f"{shape[1]} x {shape[0]}")
+        raise _too_large(describe(array), f"{shape[1]} x {shape[0]}")
     return Image.fromarray(np.ascontiguousarray(array))
 
 
