@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from benchmarks.drawing import PALETTE
@@ -51,7 +52,9 @@ def _guide(panel: object) -> None:
     assert isinstance(panel, Axes)
     curve = panel.get_lines()[0]
     x, y = curve.get_xdata(), curve.get_ydata()
-    low, high = panel.get_ylim()
+    # Whole powers of ten, so that a panel with little growth does not look as steep as one with much.
+    bottom, top = panel.get_ylim()
+    low, high = 10.0 ** math.floor(math.log10(bottom)), 10.0 ** math.ceil(math.log10(top))
     start = max(x[0], x[-1] * low / y[-1])
     panel.plot([start, x[-1]], [y[-1] * start / x[-1], y[-1]], color="#888888", linestyle="--", linewidth=1,
                label="exponent 1", zorder=0)  # fmt: skip
@@ -68,7 +71,7 @@ def history(result: Result) -> Figure:
         panel.plot(ages, ratios.samples, ".", color=PALETTE[number])
         panel.axhline(1, color="#888888", linestyle="--", linewidth=1)
         panel.set(title=f"method {ratios.params['method']}, {ratios.params['dim']} dimensions", xlabel="shots before")
-        panel.set_ylim(0.5, 1.5)
+        panel.set_ylim(0, max(2.0, 1.1 * max(ratios.samples)))
     panels[0][0].set_ylabel("a shot's cost against a young head's")
     made: Figure = figure
     return made
