@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 
 from edge_imprint.errors import BudgetError, CapacityError, ValueRangeError
 from edge_imprint.head import ImprintHead, compare, plan
+from edge_imprint.head.ridge.layout import RidgeLayout
 
 METHODS = st.sampled_from(["proxies", "ridge", "auto"])
+
+
+@given(dim=st.integers(1, 64), classes=st.integers(1, 40), undo=st.booleans())
+def test_the_budget_for_so_many_classes_holds_them(dim, classes, undo):
+    budget = RidgeLayout(dim, 1 << 24, undo).budget_for(classes)
+    assert RidgeLayout(dim, budget, undo).max_classes >= classes
 
 
 @settings(max_examples=40, deadline=None)

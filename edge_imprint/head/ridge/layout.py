@@ -37,6 +37,13 @@ def fixed_bytes(dim: int) -> int:
     return 2 * packed_bytes(dim) + 4 * dim * SOLVED_AT_ONCE + (2 * dim + 3) // 4 * 4 + STATE_BYTES + row_bytes(dim)
 
 
+def _least_bytes(dim: int, before: int) -> int:
+    """The smallest budget that holds a class, `before` bytes of it for header and journal."""
+    slot = slot_bytes(dim)
+    most = (slot + RECORD_BYTES) // slot
+    return fixed_bytes(dim) + before + slot + RECORD_BYTES + most * row_bytes(dim)
+
+
 @dataclass(frozen=True)
 class RidgeLayout:
     """How a second-moment head divides its budget.
@@ -72,8 +79,7 @@ class RidgeLayout:
         slots = max(free, 0) // (slot + row)
         pool = min(free - slots * row, (slots + 1) * slot - 4)
         if pool < slot + RECORD_BYTES:
-            most = (slot + RECORD_BYTES) // slot
-            least = fixed_bytes(self.dim) + before + slot + RECORD_BYTES + most * row
+            least = _least_bytes(self.dim, before)
             raise BudgetError(
                 f'method="ridge" needs {least} bytes for one class at dim={self.dim}, {fixed_bytes(self.dim)} of them '
                 f'for the second moment; got {self.budget}. Give budget={least} or more, or method="proxies"'
@@ -104,7 +110,8 @@ class RidgeLayout:
 
         More than they use: where a class record lies a proxy could, and has room for a discriminant.
         """
-        budget = self.used_bytes(classes, classes)
+        before = HEADER_BYTES + (journal_bytes(self.dim) if self.undo else 0)
+        budget = max(self.used_bytes(classes, classes), _least_bytes(self.dim, before))
         while RidgeLayout(self.dim, budget, self.undo).max_classes < classes:
             budget += row_bytes(self.dim)
         return budget
