@@ -32,7 +32,8 @@ def test_a_board_counts_instructions_and_knows_its_program(name: str, tmp_path: 
     assert profile.stack_bytes is not None
     assert 0 < profile.stack_bytes < 1024
 
-    image, sizes = tmp_path / "image", subprocess.run(["arm-none-eabi-size", file], capture_output=True, text=True, check=True)
+    image = tmp_path / "image"
+    sizes = subprocess.run(["arm-none-eabi-size", file], capture_output=True, text=True, check=True)
     subprocess.run(["arm-none-eabi-objcopy", "-O", "binary", file, image], check=True)
     _, data, bss = map(int, sizes.stdout.splitlines()[1].split()[:3])
     known = profile.resources
