@@ -1,4 +1,4 @@
-"""`python -m benchmarks run [SUITE...]` measures; `python -m benchmarks report` fills README."""
+"""`python -m benchmarks run [SUITE...]` measures, `report` fills README, `compare A B` puts two runs side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import report, results, suites
+from benchmarks import comparing, report, results, suites
 from benchmarks.context import Context
 from benchmarks.data import SharedEmbeddings
 from benchmarks.errors import BenchmarkError
@@ -25,6 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "run":
             return run(options.suites or list(suites.SUITES), options.seeds, options.quick, options.out)
+        if options.command == "compare":
+            return comparing.main(
+                options.first, options.second, percent=options.percent, as_json=options.json, console=Console()
+            )
         return report.main(options.readme, options.results, check=options.check)
     except BenchmarkError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -81,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     reporting.add_argument("--check", action="store_true", help="change nothing; exit 2 when README differs")
     reporting.add_argument("--readme", type=Path, default=ROOT / "README.md")
     reporting.add_argument("--results", type=Path, default=results.FOLDER)
+    compared = commands.add_parser("compare", help="two runs side by side; exit 1 when a stated ratio differs")
+    compared.add_argument("first", type=Path, help="a result file, or a folder of them")
+    compared.add_argument("second", type=Path, help="of the same kind")
+    compared.add_argument("--percent", type=float, default=10.0, help="by how much ratios may differ; default 10")
+    compared.add_argument("--json", action="store_true", help="every number, for machines")
     return parser
 
 
