@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from edge_imprint.backbones import Backbone, ImageLike, load_backbone
 from edge_imprint.errors import BackboneMismatchError, BundleError, ShapeError
 from edge_imprint.head import ImprintHead
-from edge_imprint.head.advice import Advice
 from edge_imprint.head.drift_report import Drift
 from edge_imprint.head.odd_shots import OddShots
+
+if TYPE_CHECKING:
+    from edge_imprint.head.advice import Advice
 
 Label = str | int
 DEFAULT_BUDGET = "512KB"  # room for a second moment of 256 dimensions, and nothing to a Raspberry Pi

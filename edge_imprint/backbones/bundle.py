@@ -5,10 +5,8 @@ whole.
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_imprint.atomic import scratch_folder
+from edge_imprint.backbones.digest import sha256_hex
 from edge_imprint.backbones.manifest import MANIFEST_NAME, Manifest, read_manifest
 from edge_imprint.backbones.spec import FileSpec
 from edge_imprint.errors import BundleError, StorageError
@@ -58,7 +57,7 @@ def read_verified(folder: Path, name: str, sha256: str) -> bytes:
         BundleError: as `read_file`, or another hash.
     """
     content = read_file(folder / name)
-    got = hashlib.sha256(content).hexdigest()
+    got = sha256_hex(content)
     if got != sha256:
         raise BundleError(
             f"{folder / name} must have the SHA-256 of its manifest, {sha256}; got {got}. The file was "
@@ -88,6 +87,8 @@ class BaseStatistics:
         Raises:
             BundleError: not such a file, a wrong shape, or a number that is not finite.
         """
+        import zipfile  # numpy loads it for this file; nothing else here needs it
+
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 mean, second_moment = np.asarray(arrays["mean"]), np.asarray(arrays["second_moment"])
@@ -118,7 +119,7 @@ class BaseStatistics:
 
 
 def _check_content(name: str, content: bytes, sha256: str) -> None:
-    got = hashlib.sha256(content).hexdigest()
+    got = sha256_hex(content)
     if got != sha256:
         raise BundleError(
             f"{name} must have the SHA-256 of the manifest, {sha256}; got {got}. Make its entry from these bytes."
@@ -134,7 +135,7 @@ def file_spec(name: str, content: bytes, **fields: object) -> FileSpec:
         >>> spec.size_bytes, spec.sha256[:8]
         (3, 'ab5df625')
     """
-    sha256 = hashlib.sha256(content).hexdigest()
+    sha256 = sha256_hex(content)
     return FileSpec(name=name, sha256=sha256, size_bytes=len(content), **fields)  # type: ignore[arg-type]
 
 

@@ -103,7 +103,9 @@ def _from_path(image: str | os.PathLike[str], name: str) -> Image.Image:
             what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise ImageError(f"a picture must be a file; {name} is {what}. Name the picture itself.")
         with path.open("rb") as stream:
-            return _from_stream(stream, status.st_size, name)
+            # By its name Pillow loads the reader of JPEG alone; of a stream it loads five.
+            source = path if path.suffix.lower() in (".jpg", ".jpeg") else stream
+            return _from_stream(source, status.st_size, name)
     except (OSError, ValueError, TypeError) as error:
         if isinstance(error, ImageError):
             raise

@@ -21,12 +21,12 @@ network differ in them. Every value is checked when an object is made, from JSON
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_imprint.backbones.digest import sha256_hex
 from edge_imprint.backbones.spec import (
     FileSpec,
     InputSpec,
@@ -132,7 +132,7 @@ class Manifest:
             del what[ignored]
         what["dim"] = self.dim
         what["input"] = None if self.input is None else dataclasses.asdict(self.input)
-        return hashlib.sha256(json.dumps(what, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return sha256_hex(json.dumps(what, sort_keys=True, separators=(",", ":")).encode())
 
 
 def _fields(raw: object, cls: type[Any], where: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import importlib
 import io
 import os
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -135,6 +134,8 @@ def _quiet() -> Iterator[None]:
     passed on afterwards. Importing a module that was built for another numpy prints a page to sys.stderr;
     what went wrong is in the exception, so that page is dropped.
     """
+    import tempfile  # here: it loads OpenSSL by way of hashlib, and ONNX needs neither
+
     with _stderr_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sys.stderr.flush()

@@ -10,6 +10,7 @@ their common mean by as much as few shots make them differ by chance.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,8 +31,6 @@ MEAN_LENGTH_MAX = 1.01
 _LEAST_SIGNAL = 0.02
 _LEAST_SQUARE = 0.01
 _LEAST = 1e-12
-_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
-_NODE_WEIGHTS = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
 
 
 @dataclass(frozen=True)
@@ -184,12 +183,21 @@ def _accuracy(margins: Float64) -> Float64:
     place = whole + size * np.arange(count)[:, None]
     places = np.stack([place, place + 1])
     rivals = np.bincount(places.ravel(), parts.ravel(), size * count).reshape(count, size)
-    found: Float64 = np.exp(rivals @ _LOG_CHANCES) @ _NODE_WEIGHTS
+    log_chances, weights = _chances()
+    found: Float64 = np.exp(rivals @ log_chances) @ weights
     return found
 
 
 _STEP = 0.05
 _MARGINS = np.arange(-160, 161) * _STEP
-_LOG_CHANCES = np.log(
-    _normal((_MARGINS[:, None] + np.sqrt(MARGIN_CORRELATION) * _NODES) / np.sqrt(1 - MARGIN_CORRELATION))
-)
+
+
+@cache
+def _chances() -> tuple[Float64, Float64]:
+    """Logarithms of the chance of each of `_MARGINS`, (n_margins, 20), by what all share, and its weights, (20,).
+
+    At first use: a program that only recognises needs neither this nor numpy's polynomials, which it loads.
+    """
+    nodes, weights = np.polynomial.hermite_e.hermegauss(20)
+    shared = (_MARGINS[:, None] + np.sqrt(MARGIN_CORRELATION) * nodes) / np.sqrt(1 - MARGIN_CORRELATION)
+    return np.log(_normal(shared)), weights / weights.sum()

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge_imprint.head.advice import Advice, advise
 from edge_imprint.head.answering import Answer, Answers
 from edge_imprint.head.drift import DriftMonitor
 from edge_imprint.head.drift_report import Drift
@@ -22,6 +21,9 @@ from edge_imprint.head.locking import exclusive
 from edge_imprint.head.odd_shots import FIRST_JUDGED, OddShots
 from edge_imprint.head.summaries import means_and_shots, summaries
 from edge_imprint.head.verdicts import verdicts_of
+
+if TYPE_CHECKING:
+    from edge_imprint.head.advice import Advice
 
 
 class Teaching(Answers):
@@ -48,6 +50,8 @@ class Teaching(Answers):
         if not self._labels:
             return []
         known = summaries(self._engine.arena, self._labels, self._engine.layout)
+        from edge_imprint.head.advice import advise  # its learning curves load more of numpy than all answers need
+
         return advise(known, self.odd_shots.found() if self.odd_shots else ())
 
     @exclusive
