@@ -23,7 +23,7 @@ from benchmarks.suites.unknown import HALVES_PER_SEED, halves
 from edge_imprint.backbones import BaseStatistics
 
 MOST_TEST_PICTURES = 1000
-MOST_S = 30.0
+MOST_S = 20.0
 """A contestant that would take longer for all seeds of a cell is run for the first one only."""
 FRESH_SHOTS = 20
 ASKED = 64

@@ -268,7 +268,7 @@ def entries() -> dict[str, Entry]:
             any_order=True,
         ),
         "cbcl": entry(
-            "CBCL",
+            f"CBCL, D={CBCL_DISTANCE:g}, n={CBCL_VOTERS}",
             make=Clustering,
             update="moves or adds a centroid, then lines all of them up",
             keeps="float64 centroids, lined up and by class",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +21,13 @@ FAMILY = "edge-imprint"
 class Head(Peer):
     """`ImprintHead` with the budget that the suite `learning` gives its method."""
 
-    def __init__(self, setting: Setting, method: str, engine: str) -> None:
+    def __init__(self, setting: Setting, method: str, engine: str, **options: Any) -> None:
         before = os.environ.get(VARIABLE)
-        os.environ[VARIABLE] = self._engine = engine
+        os.environ[VARIABLE] = engine
         try:
             budget = METHODS[method].budget(setting.dim)
             base = setting.base if method != "proxies" else None
-            self._head = ImprintHead(setting.dim, budget, method=method, base=base)
+            self._head = ImprintHead(setting.dim, budget, method=method, base=base, **options)
         finally:
             if before is None:
                 del os.environ[VARIABLE]
@@ -81,6 +82,16 @@ def entries() -> dict[str, Entry]:
             partial(Head, method="proxies", engine="native"),
             one,
             keeps,
+            memory,
+            disk,
+            refuses,
+        )
+        found["ours_single"] = Entry(
+            "edge-imprint, one proxy a class",
+            FAMILY,
+            partial(Head, method="proxies", engine="native", max_proxies=1, undo=False),
+            "moves an int8 proxy and its integer sum",
+            "an int8 proxy and an integer sum a class, no undo",
             memory,
             disk,
             refuses,

@@ -92,7 +92,13 @@ def sentences(result: Result) -> list[str]:
             f"**{peers[ours]['title']}** ({average(result, ours, shots).mean():.1f} % at {shots} shots): of {others} "
             f"peers {len(rivals)} are as accurate or better, within the 95 % interval: {titles}."
         )
-        if rivals:
+        if not rivals:
+            closest = max(
+                (name for name, about in peers.items() if about["family"] != peers[ours]["family"]),
+                key=lambda name: average(result, name, shots).mean(),
+            )
+            text += f" The closest is {peers[closest]['title']} with {average(result, closest, shots).mean():.1f} %."
+        else:
             text += " " + " ".join(_sentence(result, ours, rivals, column) for column in COLUMNS)
         found.append(text)
     return found

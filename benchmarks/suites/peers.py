@@ -51,6 +51,7 @@ def run(context: Context, result: Result) -> None:
         "least_sample_ns": SAMPLE_NS,
         "garbage_collector": "off while timing",
         "learning": "before each sample a contestant is made anew from the same shots, untimed",
+        "fixed": "settings do not follow the shots, as in `learning`; CBCL's are what did best at 5 and 20 shots",
         "kills": "a process that saves two states in turns without pause, killed after 2 to 5 times a save's duration",
     }
     with threadpool_limits(1):

@@ -31,7 +31,7 @@ EVERYWHERE = ("ours_numpy", "ncm", "coral", "slda", "cbcl", "nearest_centroid", 
               "mini_batch_kmeans", "sgd")  # fmt: skip
 CANNOT_FORGET = ("NearestCentroid", "KNeighborsClassifier", "LogisticRegression", "SGDClassifier", "KNNClassifier",
                  "imprinting engine (as Coral)", "emlearn neighbours, nearest shot")  # fmt: skip
-NAMES = ("ours", "ours_auto", *EVERYWHERE, *PACKAGE)
+NAMES = ("ours", "ours_single", "ours_auto", *EVERYWHERE, *PACKAGE)
 
 
 class Digits:
@@ -255,6 +255,17 @@ def test_only_who_is_as_accurate_can_be_first() -> None:
     assert "in bytes in memory is edge-imprint, proxies with 1,000 bytes (K); good has 2,000 bytes, 2 times" in text
     verdict.promise(result)
     assert [(target.value, target.holds) for target in result.targets] == [(3.0, False), (0.5, True)]
+
+
+def test_where_nobody_is_as_accurate_the_closest_is_named() -> None:
+    result = crafted()
+    del result.settings["peers"]["good"]
+    assert verdict.equals(result, "ours") == []
+    (text,) = verdict.sentences(result)
+    assert "of 1 peers 0 are as accurate or better, within the 95 % interval: none." in text
+    assert text.endswith("The closest is bad with 41.2 %.")
+    verdict.promise(result)
+    assert result.targets == []
 
 
 @pytest.mark.slow
