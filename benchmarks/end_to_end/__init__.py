@@ -1,1 +1,1 @@
-"""From a camera's frame to an answer, next to a script that has nothing but Pillow, numpy and the runtime."""
+"""Parts of the suites `end_to_end` and `cold_start`: the work by hand, networks, programs of fresh starts."""

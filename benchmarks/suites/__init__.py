@@ -37,6 +37,8 @@ SUITES = (
     "memory",
     "scaling",
     "imports",
+    "cold_start",
+    "end_to_end",
     "kmeans_fit",
     "backbones",
     "public_backbones",
