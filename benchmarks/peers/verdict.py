@@ -112,7 +112,7 @@ def _sentence(result: Result, ours: str, rivals: list[str], column: Column) -> s
     return (
         f"First among them {column.says} is {peers[first]['title']} with {column.show(low)} "
         f"({peers[first][column.why]}); "
-        f"{peers[other]['title']} has {column.show(high)}, {high / low:.3g} times as much."
+        f"{peers[other]['title']} has {column.show(high)}, {high / low:.3g} times as much ({peers[other][column.why]})."
     )
 
 

@@ -251,8 +251,11 @@ def test_only_who_is_as_accurate_can_be_first() -> None:
     assert verdict.equals(result, "ours") == ["good"]
     (text,) = verdict.sentences(result)
     assert "of 2 peers 1 are as accurate or better" in text
-    assert "in time per shot is good with 3 µs (U); edge-imprint, proxies has 9 µs, 3 times as much" in text
-    assert "in bytes in memory is edge-imprint, proxies with 1,000 bytes (K); good has 2,000 bytes, 2 times" in text
+    assert "in time per shot is good with 3 µs (U); edge-imprint, proxies has 9 µs, 3 times as much (U)." in text
+    assert (
+        "in bytes in memory is edge-imprint, proxies with 1,000 bytes (K); good has 2,000 bytes, 2 times as much (K)."
+        in text
+    )
     verdict.promise(result)
     assert [(target.value, target.holds) for target in result.targets] == [(3.0, False), (0.5, True)]
 
