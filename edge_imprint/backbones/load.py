@@ -6,20 +6,20 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_imprint.backbones import raw
 from edge_imprint.backbones.backbone import Backbone, pool
 from edge_imprint.backbones.bundle import BaseStatistics, read_file, read_verified
-from edge_imprint.backbones.embedding import find_embedding
-from edge_imprint.backbones.flatbuffer import cut, read_graph
 from edge_imprint.backbones.manifest import Manifest, read_manifest
 from edge_imprint.backbones.onnx import OnnxRunner
 from edge_imprint.backbones.preprocess import Preprocessor
 from edge_imprint.backbones.spec import FORMATS, PRECISIONS, FileSpec, InputSpec
-from edge_imprint.backbones.tflite import TfliteRunner
 from edge_imprint.errors import BundleError, ValueRangeError
+
+if TYPE_CHECKING:
+    from edge_imprint.backbones.tflite import TfliteRunner
 
 DEFAULT = "default"
 
@@ -129,7 +129,11 @@ def _load_bundle(
     runner: OnnxRunner | TfliteRunner
     if file.format == "onnx":
         runner = OnnxRunner(content, str(where), file.embedding, providers, threads)
-    else:
+    else:  # what reads TFLite is loaded for it alone: a bundle's ONNX file starts sooner
+        from edge_imprint.backbones.embedding import find_embedding
+        from edge_imprint.backbones.flatbuffer import cut, read_graph
+        from edge_imprint.backbones.tflite import TfliteRunner
+
         graph = read_graph(content, str(where))
         tensor = find_embedding(graph, str(where), file.embedding)
         runner = TfliteRunner(cut(content, graph, tensor), str(where), threads)
@@ -179,6 +183,8 @@ def _load_onnx(
     embedding: str | None,
     preprocessing: InputSpec | None,
 ) -> Backbone:
+    from edge_imprint.backbones import raw
+
     content = read_file(path)
     runner = OnnxRunner(content, str(path), embedding, providers, threads)
 
@@ -214,6 +220,11 @@ def _load_onnx(
 
 
 def _load_tflite(path: Path, threads: int | None, embedding: str | None, preprocessing: InputSpec | None) -> Backbone:
+    from edge_imprint.backbones import raw
+    from edge_imprint.backbones.embedding import find_embedding
+    from edge_imprint.backbones.flatbuffer import cut, read_graph
+    from edge_imprint.backbones.tflite import TfliteRunner
+
     content = read_file(path)
     graph = read_graph(content, str(path))
     # Before the embedding is looked for: that this network takes no pictures is the better message.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_imprint.head import fixed
-from edge_imprint.head.advice import ClassSummary
 from edge_imprint.head.arena import Arena
 from edge_imprint.head.labels import Label
+
+if TYPE_CHECKING:
+    from edge_imprint.head.advice import ClassSummary
 
 
 class Sizes(Protocol):
@@ -30,6 +32,8 @@ def summaries(arena: Arena, labels: Sequence[Label], sizes: Sizes) -> list[Class
         labels: one for each class.
         sizes: the head's layout.
     """
+    from edge_imprint.head.advice import ClassSummary  # here: an answer needs no advice
+
     found = []
     for index, label in enumerate(labels):
         centres = arena.centres_of(index)
