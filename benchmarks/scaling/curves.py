@@ -16,7 +16,7 @@ from benchmarks.scaling.fit import LEAST_POINTS, exponent
 REPEATS = 11
 WARMUPS = 1
 SAMPLE_NS, QUICK_SAMPLE_NS = 2_000_000, 200_000
-LONGEST_S, QUICK_LONGEST_S = 3.0, 0.5
+LONGEST_S, QUICK_LONGEST_S = 1.5, 0.5
 """A task whose next size would take longer than this is not measured there."""
 MATTERS_FROM = 1_000
 """The promise "linear or better" is judged from here on: below, the call itself costs more than the size."""
