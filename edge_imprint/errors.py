@@ -85,3 +85,7 @@ class ParityError(ExportError):
 
 class DownloadError(EdgeImprintError):
     """A public backbone cannot be fetched: no connection, a stalled or shortened answer, the wrong bytes."""
+
+
+class ProfileError(EdgeImprintError):
+    """A profile cannot be made, read or compared: too short a run, another version, another kind."""

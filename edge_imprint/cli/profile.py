@@ -2,36 +2,136 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from edge_imprint.cli import profile_port
-from edge_imprint.cli.common import Json
+from edge_imprint.cli import profile_host, profile_port
+from edge_imprint.cli.common import Json, Method
+from edge_imprint.errors import UsageError
+
+_PORT_ONLY = {"saves": 0, "timeout": 10.0, "baud": 115200}
 
 
 def command(
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[IMAGE...]", show_default=False, help="Pictures or folders; made up without any."),
+    ] = None,
+    bundle: Annotated[
+        str | None, typer.Option(metavar="B", help="default, a bundle folder, an .onnx or a .tflite file.")
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Ask this state; it is only read. Else classes are made up.")
+    ] = None,
+    method: Method = "auto",
+    budget: Annotated[str, typer.Option(metavar="BYTES", help="Of the made-up head, like 64KB.")] = "512KB",
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="Of one inference; the runtime's choice else.")
+    ] = None,
+    runtime: Annotated[str | None, typer.Option(metavar="R", help="onnx or tflite, where a bundle has both.")] = None,
+    precision: Annotated[str, typer.Option(metavar="P", help="float32, int8 or auto.")] = "auto",
+    providers: Annotated[
+        str | None, typer.Option(metavar="P,...", help="Of onnxruntime, in order: tensorrt,cuda,cpu.")
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(metavar="N", help="Runs of each stage: 200; with --port 100.", show_default=False)
+    ] = None,
+    warm_ups: Annotated[
+        int | None, typer.Option("--warm-ups", "--warmups", metavar="N", help="Runs before those.", show_default=False)
+    ] = None,
+    camera_fps: Annotated[float, typer.Option(metavar="N", help="Frames in a second that a camera gives.")] = 30.0,
+    camera_seconds: Annotated[float, typer.Option(metavar="S", help="For so long.")] = 3.0,
+    cold_starts: Annotated[int, typer.Option(metavar="N", help="Processes that start from nothing.")] = 5,
+    budget_ms: Annotated[
+        float | None, typer.Option(metavar="MS", help="Exit status 3 when 99 % of frames take longer.")
+    ] = None,
+    budget_mb: Annotated[
+        float | None, typer.Option(metavar="MB", help="Exit status 3 when memory peaks above; 1 MB = 1,048,576 bytes.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the profile as JSON.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw latency histograms and memory: .png, .svg or .pdf.")
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="A.json B.json", help="Put two profiles side by side instead of measuring."),
+    ] = None,
     port: Annotated[
-        str, typer.Option("--port", metavar="PORT", help="/dev/ttyACM0, COM3, or socket://HOST:PORT for an emulator.")
-    ],
-    repeats: Annotated[int, typer.Option(metavar="N", help="Runs of each operation.")] = 100,
-    warmups: Annotated[int, typer.Option(metavar="N", help="Runs before those, not counted.")] = 5,
+        str | None,
+        typer.Option(metavar="PORT", help="A microcontroller: /dev/ttyACM0, COM3, or socket://HOST:PORT."),
+    ] = None,
     saves: Annotated[
-        int, typer.Option(metavar="N", help="Save into the device's flash so often; replaces what is stored.")
+        int, typer.Option(metavar="N", help="With --port: save into its flash so often; replaces what is stored.")
     ] = 0,
-    timeout: Annotated[float, typer.Option(metavar="S", help="Seconds of silence after which to give up.")] = 10.0,
-    baud: Annotated[int, typer.Option(metavar="N", help="Speed of a real serial line.")] = 115200,
+    timeout: Annotated[
+        float, typer.Option(metavar="S", help="With --port: seconds of silence to give up after.")
+    ] = 10.0,
+    baud: Annotated[int, typer.Option(metavar="N", help="With --port: speed of a real serial line.")] = 115200,
     as_json: Json = False,
 ) -> None:
-    """Measure what teaching and recognising cost on a microcontroller.
+    """Measure what teaching and recognising cost on this machine, or on a microcontroller.
 
-    Each operation is counted by the device itself, in cycles on a real part and
-    in instructions in an emulator, and timed from here as a round trip. Its head
-    is left as it was, byte for byte; only the last shot can no longer be undone.
+    Every stage from a frame to an answer, frames dropped at a camera's rate,
+    memory, the time from nothing to the first answer, and what the machine
+    says of clocks, warmth and power. With --port a device counts each operation
+    itself, in cycles on a real part and in instructions in an emulator; its
+    head is left as it was, only the last shot can no longer be undone.
 
     \b
     Examples:
+      edge-imprint profile
+      edge-imprint profile photos/ --state robot.eimp --threads 2 --out pi5.json
+      edge-imprint profile --bundle bundle/ --budget-ms 30 --budget-mb 64
+      edge-imprint profile --plot profile.png
+      edge-imprint profile --compare pi4.json pi5.json
       edge-imprint profile --port /dev/ttyACM0
-      edge-imprint profile --port socket://127.0.0.1:5555 --repeats 500 --json
     """
-    profile_port.run(port, repeats=repeats, warmups=warmups, saves=saves, timeout_s=timeout, baud=baud, as_json=as_json)
+    if compare is not None:
+        profile_host.show_comparison(*compare, as_json=as_json)
+        return
+    if port is not None:
+        _refuse_with_port(images=images, bundle=bundle, state=state, budget_ms=budget_ms, budget_mb=budget_mb,
+                          out=out, plot=plot)  # fmt: skip
+        profile_port.run(
+            port,
+            repeats=100 if repeats is None else repeats,
+            warmups=5 if warm_ups is None else warm_ups,
+            saves=saves,
+            timeout_s=timeout,
+            baud=baud,
+            as_json=as_json,
+        )
+        return
+    if (saves, timeout, baud) != tuple(_PORT_ONLY.values()):
+        raise UsageError(
+            "--saves, --timeout and --baud are about a microcontroller. Name its --port, or leave them out"
+        )
+    from edge_imprint.profiling.run import REPEATS, WARM_UPS
+
+    subject = profile_host.subject_of(
+        images or [], bundle=bundle, state=state, providers=providers, method=method, budget=budget, threads=threads,
+        runtime=runtime, precision=precision,
+    )  # fmt: skip
+    status = profile_host.run(
+        subject,
+        plot=plot,
+        out=out,
+        as_json=as_json,
+        budgets=(budget_ms, budget_mb),
+        repeats=REPEATS if repeats is None else repeats,
+        warm_ups=WARM_UPS if warm_ups is None else warm_ups,
+        camera_fps=camera_fps,
+        camera_seconds=camera_seconds,
+        cold_starts=cold_starts,
+    )
+    if status:
+        raise typer.Exit(status)
+
+
+def _refuse_with_port(**options: Any) -> None:
+    for name, value in options.items():
+        if value:
+            shown = "pictures" if name == "images" else f"--{name.replace('_', '-')}"
+            raise UsageError(f"with --port a microcontroller is measured, which has no {shown}. Leave {shown} out")

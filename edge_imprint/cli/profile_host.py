@@ -1,0 +1,188 @@
+"""`edge-imprint profile` without a port: the machine at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_imprint.cli import output
+from edge_imprint.cli.common import existing_state, expand_images, size_text
+
+if TYPE_CHECKING:
+    from edge_imprint.profiling import Profile, Subject
+
+EXCEEDED = 3
+
+
+def run(
+    subject: Subject, *, plot: Path | None, out: Path | None, as_json: bool, budgets: tuple[float | None, float | None],
+    **settings: Any,
+) -> int:  # fmt: skip
+    """Profile, print, write, and compare with the budgets; the exit status."""
+    from edge_imprint.profiling import exceeded, profile
+    from edge_imprint.profiling.plot import check_ending, draw
+    from edge_imprint.profiling.run import STEPS
+
+    if plot is not None:
+        check_ending(plot)
+    with output.progress("Profiling", len(STEPS), quiet=as_json) as advance:
+        found = profile(subject, progress=lambda step: advance(), **settings)
+    if out is not None:
+        found.save(out)
+    if plot is not None:
+        draw(found, plot)
+    over = exceeded(found, *budgets)
+    if as_json:
+        output.write_json({**found.as_dict(), "exceeded": over})
+    else:
+        show(found)
+        for path in filter(None, (out, plot)):
+            output.write(f"Wrote {path}\n")
+    for sentence in over:
+        output.warn(f"Over budget: {sentence}")
+    return EXCEEDED if over else 0
+
+
+def subject_of(
+    images: list[Path], *, bundle: str | None, state: Path | None, providers: str | None, **options: Any
+) -> Subject:
+    """What the options name."""
+    from edge_imprint.profiling.subject import Subject, listed
+
+    return Subject(
+        bundle=bundle,
+        state=None if state is None else str(existing_state(state)),
+        providers=providers,
+        pictures=listed(expand_images(images)),
+        **options,
+    )
+
+
+def show(found: Profile) -> None:
+    """Print a profile for people."""
+    machine, head = found.machine, found.head
+    made_up = ", made up" if head["made_up"] else ""
+    output.write_facts(
+        {
+            "machine": f"{_said(machine['board'])}; {_said(machine['cpu'])}, {machine['cores']} cores",
+            "clocks": _clocks(machine["clocks"]),
+            "temperature": _warmth(found.thermal),
+            "throttled": _throttled(found.thermal["after"]["throttled"]),
+            "power": _power(found.power),
+            "backbone": f"{found.bundle['name']}, {found.bundle['file']}, {found.bundle['runtime']} "
+            f"{found.bundle['runtime_version']}, dim {found.bundle['dim']}",
+            "head": f"{head['method']}, {head['classes']} classes, {head['proxies']} proxies, {head['shots']} shots"
+            f"{made_up}; {size_text(head['used_bytes'])} of {size_text(head['budget'])}; {found.runtimes['kernels']}",
+            "camera": _camera(found.camera),
+            "memory": _memory(found.memory),
+            "cold start": _cold(found.cold_start),
+            "measuring": f"adds {found.overhead_us:.2f} us to each run",
+        }
+    )
+    output.write("\n")
+    keys = ("p50_us", "p90_us", "p99_us", "jitter_us")
+    rows = []
+    for name, stage in found.stages.items():
+        plain = stage.as_dict()
+        rows.append((name, *(f"{plain[key] / 1000:.3f}" for key in keys), str(plain["repeats"])))
+    output.write_table(("stage", "ms p50", "p90", "p99", "jitter", "runs"), rows)
+
+
+def show_comparison(first: Path, second: Path, *, as_json: bool) -> None:
+    """Print two profiles side by side."""
+    from edge_imprint.profiling import Profile, compare
+
+    one, other = Profile.load(first), Profile.load(second)
+    rows = compare(one, other)
+    if as_json:
+        output.write_json({"first": str(first), "second": str(second), "rows": [row.as_dict() for row in rows]})
+        return
+    output.write_facts(
+        {
+            "first": f"{first}: {_said(one.machine['cpu'])}, {one.bundle['name']} {one.bundle['runtime']}, {one.date}",
+            "second": f"{second}: {_said(other.machine['cpu'])}, {other.bundle['name']} {other.bundle['runtime']}, "
+            f"{other.date}",
+        }
+    )
+    output.write("\n")
+    output.write_table(
+        ("", "first", "second", "unit", "ratio"),
+        [(row.name, _cell(row.first), _cell(row.second), row.unit, _cell(row.ratio)) for row in rows],
+    )
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _missing(value: Any) -> str | None:
+    return f"not available: {value['not_available']}" if isinstance(value, dict) and "not_available" in value else None
+
+
+def _said(value: Any) -> str:
+    return _missing(value) or str(value)
+
+
+def _clocks(clocks: Any) -> str:
+    if missing := _missing(clocks):
+        return missing
+    return "; ".join(
+        f"{clock['policy']} {_said(clock['governor'])}, {_mhz(clock['mhz'])} of {_mhz(clock['mhz_most'])} MHz"
+        for clock in clocks
+    )
+
+
+def _mhz(value: Any) -> str:
+    return _missing(value) or f"{value:.0f}"
+
+
+def _warmth(thermal: dict[str, Any]) -> str:
+    before, after = thermal["before"]["zones"], thermal["after"]["zones"]
+    if missing := _missing(after) or _missing(before):
+        return missing
+    return "; ".join(f"{name} {_degrees(before.get(name))} to {_degrees(value)}" for name, value in after.items())
+
+
+def _degrees(value: Any) -> str:
+    return "?" if value is None else _missing(value) or f"{value:.1f} C"
+
+
+def _throttled(flags: Any) -> str:
+    return _missing(flags) or ", ".join(flags) or "never since boot"
+
+
+def _power(power: dict[str, Any]) -> str:
+    if missing := _missing(power):
+        return missing.replace("not available", "not measured")
+    rails = ", ".join(f"{name} {watts:.2f} W" for name, watts in power["watts"].items())
+    return f"{rails} ({power['source']}, while the camera ran)"
+
+
+def _camera(camera: dict[str, Any]) -> str:
+    return (
+        f"{camera['answered_fps']:g} answers in a second at {camera['fps']:g} frames; {camera['dropped']} of "
+        f"{camera['frames']} frames dropped; {camera['latency_ms_p50']:.2f} ms from frame to answer, "
+        f"p99 {camera['latency_ms_p99']:.2f}"
+    )
+
+
+def _memory(memory: dict[str, Any]) -> str:
+    if missing := _missing(memory):
+        return missing
+    parts = {
+        "Python": "python_bytes", "numpy": "numpy_bytes", "package": "package_bytes",
+        "backbone and runtime": "backbone_and_runtime_bytes", "head": "head_arena_bytes",
+        "first prediction": "first_prediction_bytes",
+    }  # fmt: skip
+    made_of = ", ".join(f"{name} {size_text(memory[key])}" for name, key in parts.items())
+    pss = _missing(memory["pss_bytes"]) or size_text(memory["pss_bytes"])
+    return f"peak {size_text(memory['peak_bytes'])}, steady {size_text(memory['steady_bytes'])}, PSS {pss} ({made_of})"
+
+
+def _cold(cold: dict[str, Any]) -> str:
+    return (
+        f"{cold['total_ms']:.0f} ms to the first answer (import {cold['import_ms']:.0f}, construct "
+        f"{cold['construct_ms']:.0f}, first prediction {cold['first_prediction_ms']:.0f})"
+    )
