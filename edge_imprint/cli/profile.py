@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from edge_imprint.atomic import replace_file
 from edge_imprint.cli import profile_host, profile_port
 from edge_imprint.cli.common import Json, Method
 from edge_imprint.errors import UsageError
@@ -92,9 +94,10 @@ def command(
         profile_host.show_comparison(*compare, as_json=as_json)
         return
     if port is not None:
-        _refuse_with_port(images=images, bundle=bundle, state=state, budget_ms=budget_ms, budget_mb=budget_mb,
-                          out=out, plot=plot)  # fmt: skip
-        profile_port.run(
+        _refuse_with_port(
+            images=images, bundle=bundle, state=state, budget_ms=budget_ms, budget_mb=budget_mb, plot=plot
+        )
+        document = profile_port.run(
             port,
             repeats=100 if repeats is None else repeats,
             warmups=5 if warm_ups is None else warm_ups,
@@ -103,6 +106,8 @@ def command(
             baud=baud,
             as_json=as_json,
         )
+        if out is not None:
+            replace_file(out, (json.dumps(document, indent=1) + "\n").encode())
         return
     if (saves, timeout, baud) != tuple(_PORT_ONLY.values()):
         raise UsageError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_imprint.cli import output
 from edge_imprint.cli.common import existing_state, expand_images, size_text
+from edge_imprint.errors import StorageError
 
 if TYPE_CHECKING:
     from edge_imprint.profiling import Profile, Subject
@@ -20,12 +21,17 @@ def run(
 ) -> int:  # fmt: skip
     """Profile, print, write, and compare with the budgets; the exit status."""
     from edge_imprint.profiling import exceeded, profile
-    from edge_imprint.profiling.plot import check_ending, draw
+    from edge_imprint.profiling.compare import check_budgets
+    from edge_imprint.profiling.plot import check, draw
     from edge_imprint.profiling.run import STEPS
 
+    check_budgets(*budgets)
     if plot is not None:
-        check_ending(plot)
-    with output.progress("Profiling", len(STEPS), quiet=as_json) as advance:
+        check(plot)
+    for path in filter(None, (out, plot)):
+        if not path.parent.is_dir():
+            raise StorageError(f"cannot write {path}: there is no folder {path.parent}. Make it with mkdir -p")
+    with output.progress("Profiling", STEPS + settings["cold_starts"], quiet=as_json) as advance:
         found = profile(subject, progress=lambda step: advance(), **settings)
     if out is not None:
         found.save(out)
@@ -176,9 +182,13 @@ def _memory(memory: dict[str, Any]) -> str:
         "backbone and runtime": "backbone_and_runtime_bytes", "head": "head_arena_bytes",
         "first prediction": "first_prediction_bytes",
     }  # fmt: skip
-    made_of = ", ".join(f"{name} {size_text(memory[key])}" for name, key in parts.items())
-    pss = _missing(memory["pss_bytes"]) or size_text(memory["pss_bytes"])
-    return f"peak {size_text(memory['peak_bytes'])}, steady {size_text(memory['steady_bytes'])}, PSS {pss} ({made_of})"
+    made_of = ", ".join(f"{name} {_mb(memory[key])}" for name, key in parts.items())
+    pss = _missing(memory["pss_bytes"]) or _mb(memory["pss_bytes"])
+    return f"peak {_mb(memory['peak_bytes'])}, steady {_mb(memory['steady_bytes'])}, PSS {pss} ({made_of})"
+
+
+def _mb(size: int) -> str:
+    return f"{size / (1 << 20):.1f} MB"
 
 
 def _cold(cold: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 LEAST_FRAMES = 30
+LEAST_SLEEP_S = 1e-4
+"""So that rounding cannot make the wait one of no time at all."""
 
 
 def run(
@@ -40,7 +42,7 @@ def run(
     while seen < frames - 1:
         newest = min(int((clock() - began) * fps), frames - 1)
         if newest <= seen:
-            sleep(max(began + (seen + 1) / fps - clock(), 0.0))
+            sleep(max(began + (seen + 1) / fps - clock(), LEAST_SLEEP_S))
             continue
         dropped += newest - seen - 1
         seen = newest

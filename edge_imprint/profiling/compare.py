@@ -63,6 +63,17 @@ def _number(section: dict[str, object], key: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
+def check_budgets(budget_ms: float | None, budget_mb: float | None) -> None:
+    """Refuse what no profile can keep.
+
+    Raises:
+        ProfileError: a budget that is not above zero.
+    """
+    for name, budget in (("--budget-ms", budget_ms), ("--budget-mb", budget_mb)):
+        if budget is not None and not budget > 0:
+            raise ProfileError(f"{name} must be above 0; got {budget:g}")
+
+
 def exceeded(found: Profile, budget_ms: float | None, budget_mb: float | None) -> list[str]:
     """What a profile exceeds: a sentence for each budget.
 
@@ -74,10 +85,8 @@ def exceeded(found: Profile, budget_ms: float | None, budget_mb: float | None) -
     Raises:
         ProfileError: a budget for something that was not measured, or that is not above zero.
     """
+    check_budgets(budget_ms, budget_mb)
     sentences = []
-    for name, budget in (("--budget-ms", budget_ms), ("--budget-mb", budget_mb)):
-        if budget is not None and not budget > 0:
-            raise ProfileError(f"{name} must be above 0; got {budget:g}")
     if budget_ms is not None:
         taken = found.stages[WHOLE].percentile(99) / 1000
         if taken > budget_ms:

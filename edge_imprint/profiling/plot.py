@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ _COLUMNS, _BINS = 3, 40
 _INK, _BARS, _MARK = "#222222", "#4878a8", "#c44e52"
 
 
-def check_ending(path: Path) -> None:
-    """Refuse a name that no picture can have.
+def check(path: Path) -> None:
+    """Refuse what cannot be drawn, before anything is measured.
 
     Raises:
-        ProfileError: it ends in something else than .png, .svg or .pdf.
+        ProfileError: the name ends in something else than .png, .svg or .pdf.
+        MissingRuntimeError: matplotlib is not installed.
     """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingRuntimeError("a plot needs matplotlib. Install it: pip install matplotlib")
     if path.suffix.lower() not in ENDINGS:
         raise ProfileError(f"a plot must end in {', '.join(ENDINGS)}; got {path.name}")
 
@@ -30,20 +34,15 @@ def draw(found: Profile, path: Path) -> None:
     """Draw a profile into a file.
 
     Raises:
-        ProfileError: as `check_ending`.
-        MissingRuntimeError: matplotlib is not installed.
+        ProfileError, MissingRuntimeError: as `check`.
         StorageError: the file cannot be written.
     """
     import io
 
-    check_ending(path)
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingRuntimeError(
-            f"a plot needs matplotlib; importing it failed: {error}. Install it: pip install edge-imprint[demo]"
-        ) from None
+    check(path)
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     with mpl.rc_context({"font.size": 8, "axes.edgecolor": "#888888", "text.color": _INK, "svg.fonttype": "none"}):
         rows = -(-(len(found.stages) + 1) // _COLUMNS)
         figure = Figure(figsize=(3.6 * _COLUMNS, 2.3 * rows), layout="constrained")

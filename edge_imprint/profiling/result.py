@@ -123,6 +123,11 @@ class Profile:
     def from_dict(cls, plain: Any, name: str = "the profile") -> Profile:
         """The inverse of `as_dict`; raises ProfileError as `load`."""
         schema = plain.get("schema") if isinstance(plain, dict) else None
+        if str(schema).startswith("edge-imprint/device-profile/"):
+            raise ProfileError(
+                f"profiles of one kind are compared; {name} is a microcontroller's ({schema}), not {SCHEMA}. Name two "
+                "that edge-imprint profile made without --port"
+            )
         if schema != SCHEMA:
             raise ProfileError(
                 f"a profile must have the schema {SCHEMA}; {name} has {schema!r}. Make it again with this version of "

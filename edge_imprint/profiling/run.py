@@ -17,7 +17,8 @@ LEAST_REPEATS = 100
 """A 99th percentile of fewer runs would be the slowest one."""
 LEAST_COLD_STARTS = 3
 REPEATS, WARM_UPS, COLD_STARTS = 200, 10, 5
-STEPS = (*stages.NAMES, "camera", "memory", *["cold start"] * COLD_STARTS)
+STEPS = len(stages.NAMES) + 2
+"""How often `progress` is called, and once more for each cold start."""
 
 
 def profile(
