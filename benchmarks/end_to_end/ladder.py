@@ -75,7 +75,7 @@ def rungs(network: Network, threads: int, seen: Footage) -> dict[str, Callable[[
     ours = Preprocessor.of(spec, file)
     picture = by_hand.decode(seen.array)
     tensor = ours([picture])
-    _check_same(network, tensor, normalise(by_hand.resize(picture, spec)))
+    check_same(network, tensor, normalise(by_hand.resize(picture, spec)))
     embedding = backbone.infer(tensor)
     calls: dict[str, Callable[[], object]] = {}
     calls["answer"] = lambda: learner.predict(seen.array)
@@ -96,8 +96,12 @@ def rungs(network: Network, threads: int, seen: Footage) -> dict[str, Callable[[
     return calls
 
 
-def _check_same(network: Network, ours: NDArray[np.generic], by_hand: NDArray[np.generic]) -> None:
-    """Equal but for the last bits of float32, which may round an integer the other way."""
+def check_same(network: Network, ours: NDArray[np.generic], by_hand: NDArray[np.generic]) -> None:
+    """Refuse tensors that differ by more than the last bits of float32, which may round an integer the other way.
+
+    Raises:
+        BenchmarkError: they do.
+    """
     allowed = 1.0 if ours.dtype.kind in "iu" else 1e-4
     apart = np.abs(ours.astype(np.float64) - by_hand.astype(np.float64)).max()
     if ours.shape != by_hand.shape or apart > allowed:

@@ -44,9 +44,12 @@ class Preprocessor:
         self._mean, self._scale = (self._spread(numbers) for numbers in (spec.mean, spec.scale))
         self._table: list[int] | None = None
         self._offset: np.uint8 | None = None
+        self._shared: bytes | None = None
         if self.dtype.kind in "iu":
             self._table = self._lookup_table(quantisation)
             self._offset = _offset_of(self._table)
+            one = bytes(self._table[:256])
+            self._shared = one if bytes(self._table) == 3 * one else None
 
     @classmethod
     def of(cls, spec: InputSpec, file: FileSpec) -> Preprocessor:
@@ -103,10 +106,13 @@ class Preprocessor:
             red, green, blue = small.split()
             small = _merge(blue, green, red)
         if self._table is not None:
-            if self._offset is None:
-                stored = np.asarray(small.point(self._table))
-            else:  # a tenth of the time of looking every pixel up
+            if self._offset is not None:  # a tenth of the time of looking every pixel up
                 stored = np.asarray(small) + self._offset
+            elif self._shared is not None:  # a third of the time of `point`, which rounds its table anew each time
+                found = small.tobytes().translate(self._shared)
+                stored = np.frombuffer(found, np.uint8).reshape(self.spec.height, self.spec.width, 3)
+            else:
+                stored = np.asarray(small.point(self._table))
             pixels = stored.view(self.dtype)
             out[...] = pixels if self.layout == "nhwc" else pixels.transpose(2, 0, 1)
             return

@@ -39,6 +39,16 @@ def test_integer_inputs_are_rounded_and_saturated() -> None:
     assert np.array_equal(coarse([PICTURE])[0], expected)
 
 
+@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+def test_each_channel_of_an_integer_input_has_its_own_table(layout: str) -> None:
+    means = (100.0, 120.0, 140.0)
+    spec = InputSpec(60, 80, mean=means, scale=(1.0, 0.5, 2.0))
+    stored = Preprocessor(spec, layout=layout, dtype="int8")([PICTURE])[0]
+    real = np.floor((PICTURE.astype(np.float64) - means) * (1.0, 0.5, 2.0) + 0.5)
+    expected = np.clip(real, -128, 127)
+    assert np.array_equal(stored if layout == "nhwc" else stored.transpose(1, 2, 0), expected)
+
+
 def test_bgr_swaps_channels_before_mean_and_scale() -> None:
     spec = {"mean": (1.0, 2.0, 3.0), "scale": (1.0, 0.5, 0.25)}
     swapped = Preprocessor(InputSpec(60, 80, colour="bgr", **spec), layout="nhwc", dtype="float32")([PICTURE])
