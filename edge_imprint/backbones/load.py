@@ -44,8 +44,8 @@ def load_backbone(
         precision: "float32", "int8", or "auto": int8 where the bundle has it, which took two thirds of the
             time of float32 (measured on x86-64 with onnxruntime). The two are different embedding functions
             with different digests: a snapshot made with one is refused by the other.
-        providers: execution provider of onnxruntime, or several in order of preference: "cpu" (default),
-            "cuda", ...
+        providers: execution provider of onnxruntime, or several in order of preference: "cpu", "cuda",
+            "tensorrt", ...; None takes those of the environment variable EDGE_IMPRINT_PROVIDERS, else CPU.
         threads: of one inference, 1 to 256; None leaves it to the runtime.
         embedding: for a single file: name of the tensor (TFLite) or output (ONNX) to use.
         preprocessing: for a single file: replaces what is derived from it (see

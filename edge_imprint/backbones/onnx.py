@@ -18,6 +18,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
 _SUFFIX = "executionprovider"
+VARIABLE = "EDGE_IMPRINT_PROVIDERS"
+"""Environment variable: execution providers where none are named, for programs that do not ask."""
 
 
 def _import_onnxruntime() -> Any:
@@ -39,7 +41,8 @@ def choose_providers(wanted: str | Sequence[str] | None, available: Sequence[str
     """Full names of execution providers, in the order asked for.
 
     Args:
-        wanted: one name or several, short ("cpu", "cuda", "tensorrt") or full, in any case; None means CPU.
+        wanted: one name or several, short ("cpu", "cuda", "tensorrt") or full, in any case; None takes those of the
+            environment variable EDGE_IMPRINT_PROVIDERS, separated by commas, and CPU where it is not set.
         available: full names that this onnxruntime offers.
 
     Raises:
@@ -49,13 +52,15 @@ def choose_providers(wanted: str | Sequence[str] | None, available: Sequence[str
         >>> choose_providers("cuda", ["CUDAExecutionProvider", "CPUExecutionProvider"])
         ['CUDAExecutionProvider']
     """
-    names = ["cpu"] if wanted is None else [wanted] if isinstance(wanted, str) else list(wanted)
+    if wanted is None:
+        wanted = [name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()] or "cpu"
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
     by_short = {_short(name): name for name in available}
     for name in names:
         if not isinstance(name, str) or _short(name) not in by_short:
             raise ValueRangeError(
                 f"an execution provider must be one that this onnxruntime offers; got {name!r}. "
-                f"Use one of: {', '.join(by_short)}; others need another build of onnxruntime."
+                f"Use one of: {', '.join(by_short)}, in providers= or {VARIABLE}; others need another onnxruntime."
             )
     if not names:
         raise ValueRangeError(f"providers must name at least one; got none. Use one of: {', '.join(by_short)}.")

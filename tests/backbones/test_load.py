@@ -241,6 +241,18 @@ def test_providers_by_short_or_full_name() -> None:
         choose_providers("dml", available)
 
 
+def test_execution_providers_by_environment(monkeypatch):
+    available = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setenv("EDGE_IMPRINT_PROVIDERS", "tensorrt, cuda,")
+    assert choose_providers(None, available) == available[:2]
+    assert choose_providers("cpu", available) == available[2:]  # what a program names itself comes first
+    monkeypatch.setenv("EDGE_IMPRINT_PROVIDERS", "")
+    assert choose_providers(None, available) == available[2:]
+    monkeypatch.setenv("EDGE_IMPRINT_PROVIDERS", "cuda")
+    with pytest.raises(ValueRangeError, match=r"'cuda'.*cpu, in providers= or EDGE_IMPRINT_PROVIDERS"):
+        load_backbone()
+
+
 def test_a_network_that_gives_nan_is_refused(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx", reason="needs onnx: pip install edge-imprint[test]")
     from onnx import TensorProto, helper
