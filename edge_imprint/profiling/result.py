@@ -13,6 +13,7 @@ import numpy as np
 
 from edge_imprint.atomic import replace_file, storage_errors
 from edge_imprint.errors import ProfileError
+from edge_imprint.profiling.sysfs import is_missing
 
 SCHEMA = "edge-imprint/profile/1"
 WHOLE = "frame to answer"
@@ -137,11 +138,25 @@ class Profile:
         for key, kind in wanted.items():
             if not isinstance(plain.get(key), _KINDS[str(kind).partition("[")[0]]):
                 raise ProfileError(f"a profile must have {key!r}; in {name} it is missing or no {kind}. Make it again")
+        for section, keys in _NUMBERS.items():
+            for key in () if is_missing(plain[section]) else keys:
+                value = plain[section].get(key)
+                if not _is_time(value) and not is_missing(value):
+                    raise ProfileError(
+                        f"a profile must have a number of at least 0, or not_available, as {section} {key!r}; in "
+                        f"{name} it is {value!r}. Make it again"
+                    )
         stages = {key: _stage(value, f"{name}: stage {key!r}") for key, value in plain["stages"].items()}
         return cls(**{**{key: plain[key] for key in wanted}, "stages": stages})
 
 
 _KINDS: dict[str, Any] = {"str": str, "dict": dict, "float": (int, float)}
+# What comparing and budgets read.
+_NUMBERS = {
+    "camera": ("answered_fps", "dropped"),
+    "memory": ("peak_bytes", "steady_bytes", "pss_bytes"),
+    "cold_start": ("import_ms", "construct_ms", "first_prediction_ms", "total_ms"),
+}
 
 
 def _stage(plain: Any, name: str) -> Stage:

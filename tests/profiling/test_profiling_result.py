@@ -67,6 +67,15 @@ def test_what_is_missing_or_odd_is_named(profile, tmp_path):
         Profile.load(tmp_path / "nowhere.json")
 
 
+@pytest.mark.parametrize("value", ["lots", None, True, -1, float("nan"), []])
+def test_a_number_that_is_none_is_named(profile, value):
+    plain = profile.as_dict()
+    with pytest.raises(ProfileError, match=r"memory 'peak_bytes'; in the profile it is .*Make it again"):
+        Profile.from_dict({**plain, "memory": {**plain["memory"], "peak_bytes": value}})
+    with pytest.raises(ProfileError, match="camera 'answered_fps'"):
+        Profile.from_dict({**plain, "camera": {}})
+
+
 def test_ratios_of_two_profiles():
     rows = {row.name: row for row in compare(made(), made(2.0))}
     assert rows["backbone p50"].ratio == pytest.approx(2)
