@@ -95,9 +95,10 @@ def exceeded(found: Profile, budget_ms: float | None, budget_mb: float | None) -
                 f"99 % of frames are answered within {taken:.2f} ms; the budget is {budget_ms:g} ms, {over}"
             )
     if budget_mb is not None:
-        if is_missing(found.memory):
-            raise ProfileError(f"--budget-mb needs the peak of memory, which is {found.memory['not_available']}")
-        peak = found.memory["peak_bytes"] / MB
+        size = found.memory if is_missing(found.memory) else found.memory["peak_bytes"]
+        if is_missing(size):
+            raise ProfileError(f"--budget-mb needs the peak of memory, which is not available: {size['not_available']}")
+        peak = size / MB
         if peak > budget_mb:
             sentences.append(f"memory peaks at {peak:.1f} MB; the budget is {budget_mb:g} MB")
     return sentences

@@ -99,8 +99,9 @@ def test_budgets(profile):
     for budgets in ((0, None), (None, -1)):
         with pytest.raises(ProfileError, match="above 0"):
             exceeded(profile, *budgets)
-    with pytest.raises(ProfileError, match="no Linux"):
-        exceeded(made(memory={"not_available": "no Linux"}), None, 10)
+    for memory in ({"not_available": "no Linux"}, {**profile.memory, "peak_bytes": {"not_available": "no Linux"}}):
+        with pytest.raises(ProfileError, match="no Linux"):
+            exceeded(made(memory=memory), None, 10)
 
 
 @pytest.mark.parametrize("ending", [".png", ".svg", ".pdf"])
