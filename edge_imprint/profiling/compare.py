@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from edge_imprint.errors import ProfileError
 from edge_imprint.profiling.result import WHOLE, Profile
@@ -95,7 +96,7 @@ def exceeded(found: Profile, budget_ms: float | None, budget_mb: float | None) -
                 f"99 % of frames are answered within {taken:.2f} ms; the budget is {budget_ms:g} ms, {over}"
             )
     if budget_mb is not None:
-        size = found.memory if is_missing(found.memory) else found.memory["peak_bytes"]
+        size: Any = found.memory if is_missing(found.memory) else found.memory["peak_bytes"]
         if is_missing(size):
             raise ProfileError(f"--budget-mb needs the peak of memory, which is not available: {size['not_available']}")
         peak = size / MB
