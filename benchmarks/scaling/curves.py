@@ -20,6 +20,7 @@ LONGEST_S, QUICK_LONGEST_S = 1.5, 0.5
 """A task whose next size would take longer than this is not measured there."""
 MATTERS_FROM = 1_000
 """The promise "linear or better" is judged from here on: below, the call itself costs more than the size."""
+MOST_EXPONENT = 1.1
 CLASSES = (10, 30, 100, 300, 1_000, 3_000, 10_000)
 PROXIES = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 RIDGE_PROXIES = PROXIES[: PROXIES.index(10_000) + 1]
@@ -133,6 +134,6 @@ def _fit(points: list[tuple[int, float]], where: dict[str, Param], result: Resul
         kept, found = fits[-1]
         result.promise(
             f"scaling: {where['method']}, {where['task']}, {kept[0][0]:,} to {kept[-1][0]:,} proxies",
-            "linear or better in proxies: an exponent of 1 or less within its 95 % interval",
-            found.value, "", found.low <= 1,
+            f"linear or better in proxies: an exponent of at most {MOST_EXPONENT}, a tenth for caches",
+            found.value, "", found.value <= MOST_EXPONENT,
         )  # fmt: skip
