@@ -175,7 +175,7 @@ def _accuracy(margins: Float64) -> Float64:
     size, count = len(_MARGINS), len(margins)
     at = (np.clip(margins, _MARGINS[0], _MARGINS[-1] - _STEP / 2) - _MARGINS[0]) / _STEP
     np.fill_diagonal(at, 0.0)
-    whole = at.astype(np.int64)
+    whole = at.astype(np.intp)  # what bincount counts with, 32 bits on a 32-bit machine
     part = at - whole
     parts = np.stack([1 - part, part])
     # A class is not its own rival.
