@@ -178,12 +178,21 @@ class Learner:
         self.head.save(Path(path))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], backbone: str | os.PathLike[str] | Backbone | None = None) -> Learner:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        backbone: str | os.PathLike[str] | Backbone | None = None,
+        *,
+        threads: int | None = None,
+        providers: str | Sequence[str] | None = None,
+    ) -> Learner:
         """Read a snapshot and open its backbone.
 
         Args:
             path: of the snapshot.
             backbone: where the backbone is; None opens it from where it was when the snapshot was saved.
+            threads: of one inference on this machine, as in `load_backbone`. A `Backbone` runs as it was opened.
+            providers: execution providers of onnxruntime on this machine, likewise.
 
         Raises:
             StateFileError: the snapshot is damaged or of a newer version.
@@ -194,7 +203,7 @@ class Learner:
         note = _read_note(head.backbone)
         learner = cls.__new__(cls)
         learner.head = head
-        learner.backbone = _reopened(note, backbone, os.fspath(path))
+        learner.backbone = _reopened(note, backbone, os.fspath(path), threads=threads, providers=providers)
         _check_same(note, learner.backbone, head.dim, os.fspath(path))
         head.backbone = _note(learner.backbone)
         head.odd_shots = OddShots()
@@ -253,7 +262,9 @@ def _read_note(text: str | None) -> dict[str, str]:
     return {**note, "digest": digest} if digest else note
 
 
-def _reopened(note: dict[str, str], backbone: str | os.PathLike[str] | Backbone | None, snapshot: str) -> Backbone:
+def _reopened(
+    note: dict[str, str], backbone: str | os.PathLike[str] | Backbone | None, snapshot: str, **runs: Any
+) -> Backbone:
     options: dict[str, Any] = {key: note[key] for key in ("runtime", "precision", "embedding") if key in note}
     if isinstance(backbone, Backbone):
         return backbone
@@ -265,7 +276,7 @@ def _reopened(note: dict[str, str], backbone: str | os.PathLike[str] | Backbone 
     if backbone is not None and Path(backbone).suffix.lower() in (".onnx", ".tflite"):
         options = {key: value for key, value in options.items() if key == "embedding"}
     try:
-        return load_backbone(source, **options)
+        return load_backbone(source, **options, **runs)
     except BundleError as error:
         if backbone is not None:
             raise

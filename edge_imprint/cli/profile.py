@@ -13,7 +13,7 @@ from edge_imprint.cli import profile_host, profile_port
 from edge_imprint.cli.common import Json, Method
 from edge_imprint.errors import UsageError
 
-_PORT_ONLY = {"saves": 0, "timeout": 10.0, "baud": 115200}
+_SAVES, _TIMEOUT_S, _BAUD = 0, 10.0, 115200
 
 
 def command(
@@ -66,11 +66,11 @@ def command(
     ] = None,
     saves: Annotated[
         int, typer.Option(metavar="N", help="With --port: save into its flash so often; replaces what is stored.")
-    ] = 0,
+    ] = _SAVES,
     timeout: Annotated[
         float, typer.Option(metavar="S", help="With --port: seconds of silence to give up after.")
-    ] = 10.0,
-    baud: Annotated[int, typer.Option(metavar="N", help="With --port: speed of a real serial line.")] = 115200,
+    ] = _TIMEOUT_S,
+    baud: Annotated[int, typer.Option(metavar="N", help="With --port: speed of a real serial line.")] = _BAUD,
     as_json: Json = False,
 ) -> None:
     """Measure what teaching and recognising cost on this machine, or on a microcontroller.
@@ -109,10 +109,12 @@ def command(
         if out is not None:
             replace_file(out, (json.dumps(document, indent=1) + "\n").encode())
         return
-    if (saves, timeout, baud) != tuple(_PORT_ONLY.values()):
+    if (saves, timeout, baud) != (_SAVES, _TIMEOUT_S, _BAUD):
         raise UsageError(
             "--saves, --timeout and --baud are about a microcontroller. Name its --port, or leave them out"
         )
+    if state is not None and (runtime, precision) != (None, "auto"):
+        raise UsageError("a state names the file that it was learned with. Leave out --runtime and --precision")
     from edge_imprint.profiling.run import REPEATS, WARM_UPS
 
     subject = profile_host.subject_of(

@@ -98,7 +98,7 @@ def _untaught(subject: Any) -> Any:
     """A learner with one class made of a single embedding: teaching pictures is not part of starting."""
     from edge_imprint.learner import Learner
 
-    learner = Learner(subject._backbone(), subject.budget, method=subject.method)
+    learner = Learner(subject.backbone(), subject.budget, method=subject.method)
     learner.head.partial_fit([[1.0] + [0.5] * (learner.head.dim - 1)], "made up")
     return learner
 

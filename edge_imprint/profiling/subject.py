@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_imprint.backbones import load_backbone
+from edge_imprint.backbones import Backbone, load_backbone
 from edge_imprint.errors import ProfileError
 from edge_imprint.learner import DEFAULT_BUDGET, Learner
 
@@ -27,7 +27,8 @@ class Subject:
         bundle: "default", a bundle folder, an .onnx or a .tflite file; None takes the state's own.
         state: snapshot with what was taught; None teaches made-up classes.
         method, budget: of the made-up head.
-        runtime, precision, providers, threads: as `load_backbone` names them.
+        runtime, precision: as `load_backbone` names them; of no use with a state, which says its own.
+        providers, threads: likewise, and with a state as well; providers separated by commas.
         pictures: files to ask about; none for made-up ones.
     """
 
@@ -57,31 +58,28 @@ class Subject:
             EdgeImprintError: whatever is wrong with the bundle, the state or the budget.
         """
         if self.state is not None:
-            taught = Learner.load(Path(self.state), self._backbone() if self.bundle or self._named() else None)
+            taught = Learner.load(self.state, self.bundle, threads=self.threads, providers=self._providers())
             if not taught.head.classes_.size:
                 raise ProfileError(f"a state must know at least one class to be asked; {self.state} knows none")
             return taught
-        made = Learner(self._backbone(), self.budget, method=self.method)
+        made = Learner(self.backbone(), self.budget, method=self.method)
         seen = self.frames(MADE_UP_SHOTS)
         for number in range(MADE_UP_CLASSES):
             made.learn([np.asarray(frame) // (number + 1) for frame in seen], f"made up {number + 1}")
         return made
 
-    def _named(self) -> bool:
-        return (self.runtime, self.precision, self.providers, self.threads) != (None, "auto", None, None)
+    def backbone(self) -> Backbone:
+        """The backbone, opened; raises as `load_backbone`."""
+        return load_backbone(
+            self.bundle or "default",
+            runtime=self.runtime,
+            precision=self.precision,
+            providers=self._providers(),
+            threads=self.threads,
+        )
 
-    def _backbone(self) -> Any:
-        bundle = self.bundle
-        if bundle is None and self.state is not None:
-            bundle = Learner.load(Path(self.state)).backbone.source
-        providers = self.providers.split(",") if self.providers else None
-        options = {
-            "runtime": self.runtime,
-            "precision": self.precision,
-            "providers": providers,
-            "threads": self.threads,
-        }
-        return load_backbone(bundle or "default", **options)  # type: ignore[arg-type]
+    def _providers(self) -> list[str] | None:
+        return self.providers.split(",") if self.providers else None
 
     def frames(self, count: int) -> list[NDArray[np.uint8]]:
         """Camera frames (480, 640, 3): of the pictures, in turns, as they are; made up where there are none."""

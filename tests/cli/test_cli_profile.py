@@ -13,6 +13,8 @@ import pytest
 from profiles import made
 from refusals import refused
 
+from edge_imprint import Learner
+from edge_imprint.backbones import load_backbone
 from edge_imprint.profiling import Profile
 from edge_imprint.profiling.stages import NAMES
 
@@ -72,6 +74,18 @@ def test_a_state_and_pictures_of_ones_own(run, state, pictures, tmp_path):
     assert [path.name for path in tmp_path.iterdir()].count("a.json") == 1
 
 
+def test_threads_do_not_change_which_file_a_state_was_learned_with(run, pictures, tmp_path):
+    """Of a bundle with two precisions a state may have the one that nobody would choose."""
+    learner = Learner(load_backbone(precision="float32"), "16KB")
+    for label in ("dots", "plain"):
+        learner.learn(sorted((pictures / label).iterdir())[:2], label)
+    learner.save(tmp_path / "s.eimp")
+    assert Learner.load(tmp_path / "s.eimp", threads=1, providers="cpu").backbone.file.precision == "float32"
+    done = run("profile", "--state", tmp_path / "s.eimp", "--threads", "1", *SHORT, "--json")
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out)["bundle"]["precision"] == "float32"
+
+
 def test_two_profiles_side_by_side(run, tmp_path):
     made().save(tmp_path / "a.json")
     made(2.0).save(tmp_path / "b.json")
@@ -107,6 +121,7 @@ def test_a_file_of_another_version_is_refused_by_name(run, tmp_path):
         (("--budget", "1KB"), ("1024",)),
         (("--threads", "0"), ("threads", "0")),
         (("--providers", "cuda"), ("cuda",)),
+        (("--state", "a.eimp", "--precision", "int8"), ("--precision", "state")),
         (("--saves", "20"), ("--port",)),
         (("--port", "/dev/nowhere", "--budget-ms", "3"), ("--budget-ms",)),
         (("--port", "/dev/nowhere", "a.jpg"), ("pictures",)),
