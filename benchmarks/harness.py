@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 from benchmarks.errors import TooShortError
+from edge_imprint.profiling.stages import collector_off
 
 MIN_REPEATS = 5
 MIN_SAMPLE_NS = 200_000
 """A sample shorter than this is mostly clock and cache noise; several calls share one sample instead."""
-
-
-@contextmanager
-def quiet_gc() -> Iterator[None]:
-    """Keep the garbage collector out of the timed part, as `timeit` does."""
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def calls_per_sample(
@@ -77,7 +63,7 @@ def interleave(
             before[name]()
         return _time(contestants[name], calls[name]) / calls[name]
 
-    with quiet_gc():
+    with collector_off():
         calls = {name: calls_per_sample(call, sample_ns, before.get(name)) for name, call in contestants.items()}
         for name in contestants:
             for _ in range(warmups):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from edge_imprint.profiling.runtimes import installed
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = (
@@ -30,13 +31,7 @@ def describe() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Python and every library that a suite may use; one that is not installed is left out."""
-    found = {"python": platform.python_version()}
-    for library in LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version(), **installed(LIBRARIES)}
 
 
 def commit() -> str:

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.context import Context
-from benchmarks.harness import quiet_gc
 from benchmarks.results import Param, Result
 from benchmarks.scaling.fit import slope
 from edge_imprint.head import ImprintHead, codec
+from edge_imprint.profiling.stages import collector_off
 
 SHOTS, QUICK_SHOTS = 1_000_000, 20_000
 BLOCKS, QUICK_BLOCKS = 100, 10
@@ -71,7 +71,7 @@ def _course(old: Old, shots: int, blocks: int, context: Context) -> tuple[list[f
         taught += GROUP
     early = codec.sections(head, None)
     ages, ratios, costs = [], [], []
-    with quiet_gc():
+    with collector_off():
         for block in context.track(range(blocks), f"{shots:,} shots, {old.method}"):
             while taught < (block + 1) * shots // blocks:
                 _teach(head, groups[taught // GROUP % POOL])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,25 +12,21 @@ import numpy as np
 from edge_imprint.backbones import load_image
 from edge_imprint.demo import data
 from edge_imprint.learner import Learner
+from edge_imprint.profiling.machine import processor
+from edge_imprint.profiling.stages import Nothing, timed
 
 WARM_UPS = 3
 REPEATS = 30
 
 
-def median_ms(action: Callable[[], object], afterwards: Callable[[], object] = lambda: None) -> dict[str, float]:
+def median_ms(action: Callable[[], object], afterwards: Nothing = lambda: None) -> dict[str, float]:
     """Median and quartiles of the time an action takes, in milliseconds, after three warm-up runs.
 
     `afterwards` is called after each run and not timed.
     """
-    taken = []
-    for turn in range(WARM_UPS + REPEATS):
-        start = time.perf_counter_ns()
-        action()
-        if turn >= WARM_UPS:
-            taken.append((time.perf_counter_ns() - start) / 1e6)
-        afterwards()
-    low, middle, high = np.percentile(taken, [25, 50, 75])
-    return {"median": round(float(middle), 4), "q1": round(float(low), 4), "q3": round(float(high), 4)}
+    stage = timed(action, REPEATS, WARM_UPS, after=afterwards)
+    low, middle, high = (round(stage.percentile(p) / 1000, 4) for p in (25, 50, 75))
+    return {"median": middle, "q1": low, "q3": high}
 
 
 def stages(learner: Learner) -> dict[str, dict[str, float]]:
@@ -54,21 +49,9 @@ def stages(learner: Learner) -> dict[str, dict[str, float]]:
 def machine() -> dict[str, Any]:
     """What the milliseconds were measured on."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         "numpy": np.__version__,
     }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
-            for line in lines:
-                name, _, value = line.partition(":")
-                if name.strip() in ("model name", "Model"):
-                    return value.strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

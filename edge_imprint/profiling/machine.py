@@ -57,7 +57,19 @@ def clocks(root: Path = Path("/")) -> list[dict[str, Any]] | Missing:
     ]
 
 
-def _cpu(root: Path) -> str | Missing:
+def processor() -> str:
+    """What /proc/cpuinfo calls the processor, or on ARM the board; else what Python knows.
+
+    Example:
+        >>> processor() != ""
+        True
+    """
+    fields = _cpuinfo(Path("/"))
+    return fields.get("model name") or fields.get("Model") or platform.processor() or platform.machine()
+
+
+def _cpuinfo(root: Path) -> dict[str, str]:
+    """The first of each field of /proc/cpuinfo, or only `not_available`."""
     found = text(root / "proc/cpuinfo")
     if isinstance(found, dict):
         return found
@@ -66,6 +78,13 @@ def _cpu(root: Path) -> str | Missing:
         name, colon, value = line.partition(":")
         if colon:
             fields.setdefault(name.strip(), value.strip())
+    return fields
+
+
+def _cpu(root: Path) -> str | Missing:
+    fields = _cpuinfo(root)
+    if is_missing(fields):
+        return fields
     # A Raspberry Pi's last block names the board, which `board` has already.
     names = [fields[name] for name in _MODEL_FIELDS[:1] if name in fields]
     if not names and "CPU part" in fields:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
 
@@ -25,8 +26,18 @@ def versions() -> dict[str, Any]:
         >>> "python" in versions()
         True
     """
-    found: dict[str, Any] = {"python": platform.python_version()}
-    for name in _DISTRIBUTIONS:
+    return {"python": platform.python_version(), **installed(_DISTRIBUTIONS)}
+
+
+def installed(distributions: Iterable[str]) -> dict[str, str]:
+    """Versions of those that are installed, in their order.
+
+    Example:
+        >>> list(installed(["numpy", "no such thing"]))
+        ['numpy']
+    """
+    found = {}
+    for name in distributions:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

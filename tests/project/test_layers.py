@@ -29,8 +29,8 @@ MAY_IMPORT = {
 }
 MAY_IMPORT["learner"] = {*MAY_IMPORT}
 MAY_IMPORT["episodes"] = {*MAY_IMPORT}
+MAY_IMPORT["profiling"] = {*MAY_IMPORT}
 MAY_IMPORT["demo"] = {*MAY_IMPORT, "__init__"}
-MAY_IMPORT["profiling"] = {*MAY_IMPORT} - {"demo"}
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "__init__"}
 MAY_IMPORT["__init__"] = {"errors", "snapshot", "imprint", "backbones", "head", "learner"}
 

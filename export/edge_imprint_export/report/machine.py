@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib import metadata
-from pathlib import Path
 from typing import Any
+
+from edge_imprint.profiling.machine import processor
+from edge_imprint.profiling.runtimes import installed
 
 PACKAGES = (
     "edge-imprint", "numpy", "Pillow", "torch", "onnx", "onnxscript", "onnxruntime", "litert-torch", "ai-edge-litert",
@@ -18,7 +19,7 @@ def machine() -> dict[str, Any]:
     """Processor, cores that may be used, memory in bytes, system and Python."""
     affinity = getattr(os, "sched_getaffinity", None)
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "architecture": platform.machine(),
         "cores": len(affinity(0)) if affinity else os.cpu_count(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
@@ -29,21 +30,4 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Of every package that may take part in an export and is installed."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    for name, _, value in (line.partition(":") for line in lines):
-        if name.strip() in ("model name", "Model"):
-            return value.strip()
-    return platform.processor() or platform.machine()
+    return installed(PACKAGES)
