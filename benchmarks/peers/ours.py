@@ -68,52 +68,30 @@ class Head(Peer):
 
 def entries() -> dict[str, Entry]:
     """The head's methods; the C library only where it was built."""
-    memory, disk = (
-        "its own count of bytes in use; its arena has the whole budget",
-        "snapshot, by way of a temporary file",
+    entry = partial(
+        Entry,
+        family=FAMILY,
+        update="moves int8 proxies and integer sums",
+        keeps="int8 proxies, integer sums, what undo and refusing need",
+        memory="its own count of bytes in use; its arena has the whole budget",
+        disk="snapshot, by way of a temporary file",
+        refuses="verdicts for a false-accept rate",
     )
-    refuses = "verdicts for a false-accept rate"
-    one, keeps = "moves int8 proxies and integer sums", "int8 proxies, integer sums, what undo and refusing need"
+    native = partial(Head, engine="native")
     found = {}
     if native_is_there():
-        found["ours"] = Entry(
-            "edge-imprint, proxies",
-            FAMILY,
-            partial(Head, method="proxies", engine="native"),
-            one,
-            keeps,
-            memory,
-            disk,
-            refuses,
-        )
-        found["ours_single"] = Entry(
+        found["ours"] = entry("edge-imprint, proxies", make=partial(native, method="proxies"))
+        found["ours_single"] = entry(
             "edge-imprint, one proxy a class",
-            FAMILY,
-            partial(Head, method="proxies", engine="native", max_proxies=1, undo=False),
-            "moves an int8 proxy and its integer sum",
-            "an int8 proxy and an integer sum a class, no undo",
-            memory,
-            disk,
-            refuses,
+            make=partial(native, method="proxies", max_proxies=1, undo=False),
+            update="moves an int8 proxy and its integer sum",
+            keeps="an int8 proxy and an integer sum a class, no undo",
         )
-        found["ours_auto"] = Entry(
+        found["ours_auto"] = entry(
             "edge-imprint, auto",
-            FAMILY,
-            partial(Head, method="auto", engine="native"),
-            "adds to a second moment, which the next answer solves",
-            "int8 proxies, a second moment, what undo needs",
-            memory,
-            disk,
-            refuses,
+            make=partial(native, method="auto"),
+            update="adds to a second moment, which the next answer solves",
+            keeps="int8 proxies, a second moment, what undo needs",
         )
-    found["ours_numpy"] = Entry(
-        "edge-imprint, proxies, numpy",
-        FAMILY,
-        partial(Head, method="proxies", engine="numpy"),
-        one,
-        keeps,
-        memory,
-        disk,
-        refuses,
-    )
+    found["ours_numpy"] = entry("edge-imprint, proxies, numpy", make=partial(Head, method="proxies", engine="numpy"))
     return found

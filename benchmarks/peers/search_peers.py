@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -26,9 +27,9 @@ class Search(Peer):
     def __init__(self, setting: Setting) -> None:
         self._dim, self._names = setting.dim, Names()
 
+    @abstractmethod
     def _nearest(self, embeddings: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Class numbers (n,) and distances (n,) of the nearest rows."""
-        raise NotImplementedError
 
     def predict(self, embeddings: NDArray[np.float32]) -> NDArray[np.str_]:
         return self._names.labels(self._nearest(embeddings)[0])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from digits_source import Digits
 from rich.console import Console
-from sklearn.datasets import load_digits
 
 from benchmarks import suites
 from benchmarks.__main__ import measure
@@ -13,13 +13,6 @@ from benchmarks.context import Context, Draw, draw
 from benchmarks.data import EmbeddingSet
 from benchmarks.results import Result
 from benchmarks.suites.advice import ODD_SHOTS, _first_alarm, _lift, _teach
-
-
-class Digits:
-    def load(self, data: str, backbone: str) -> EmbeddingSet:
-        digits = load_digits()
-        X, y = digits.data.astype(np.float32), np.array([f"digit {label}" for label in digits.target])
-        return EmbeddingSet(data, backbone, X[:1200], y[:1200], X[1200:], y[1200:])
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from digits_source import Digits
 from rich.console import Console
-from sklearn.datasets import load_digits
 
 from benchmarks import suites
 from benchmarks.__main__ import measure
@@ -32,15 +32,6 @@ EVERYWHERE = ("ours_numpy", "ncm", "coral", "slda", "cbcl", "nearest_centroid", 
 CANNOT_FORGET = ("NearestCentroid", "KNeighborsClassifier", "LogisticRegression", "SGDClassifier", "KNNClassifier",
                  "imprinting engine (as Coral)", "emlearn neighbours, nearest shot")  # fmt: skip
 NAMES = ("ours", "ours_single", "ours_auto", *EVERYWHERE, *PACKAGE)
-
-
-class Digits:
-    """Pixels of scikit-learn's handwritten digits as 64-d embeddings, whatever the backbone."""
-
-    def load(self, data: str, backbone: str) -> EmbeddingSet:
-        digits = load_digits()
-        X, y = digits.data.astype(np.float32), np.array([f"digit {label}" for label in digits.target])
-        return EmbeddingSet(data, backbone, X[:1200], y[:1200], X[1200:], y[1200:])
 
 
 @pytest.fixture(scope="module")

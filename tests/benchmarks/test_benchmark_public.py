@@ -5,25 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
+from digits_source import Digits
 from rich.console import Console
-from sklearn.datasets import load_digits
 
 from benchmarks import public_registry, results, suites
 from benchmarks.__main__ import measure
 from benchmarks.context import Context
-from benchmarks.data import BACKBONES, EmbeddingSet
+from benchmarks.data import BACKBONES
 from edge_imprint_export.public.registry import registry
-
-
-class Digits:
-    """Pixels of handwritten digits as embeddings, whatever the backbone and the data set."""
-
-    def load(self, data: str, backbone: str) -> EmbeddingSet:
-        digits = load_digits()
-        X, y = digits.data.astype(np.float32), np.array([f"digit {label}" for label in digits.target])
-        return EmbeddingSet(data, backbone, X[:1200], y[:1200], X[1200:], y[1200:])
 
 
 @pytest.fixture(scope="module")

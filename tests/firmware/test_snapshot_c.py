@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
+from damage import flipped_bits, truncations
 
 from benchmarks.identity.c_head import CError, CHead
 from edge_imprint import ImprintHead, snapshot
@@ -60,17 +61,14 @@ def test_it_reads_what_python_writes_and_writes_the_same(head):
 
 
 def test_every_truncation_is_refused(head):
-    for size in range(len(BLOB)):
-        refuses(head, BLOB[:size], CORRUPT)
+    for short in truncations(BLOB):
+        refuses(head, short, CORRUPT)
     refuses(head, BLOB + b"\0", CORRUPT)
 
 
 def test_every_flipped_bit_is_refused(head):
-    for place in range(len(BLOB)):
-        for bit in range(8):
-            damaged = bytearray(BLOB)
-            damaged[place] ^= 1 << bit
-            refuses(head, bytes(damaged), CORRUPT)
+    for damaged in flipped_bits(BLOB):
+        refuses(head, damaged, CORRUPT)
 
 
 def parts(**changes) -> bytes:

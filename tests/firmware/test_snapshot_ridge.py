@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 import pytest
+from damage import flipped_bits, truncations
 
 from benchmarks.identity.c_head import CError, CHead
 from edge_imprint import ImprintHead, snapshot
@@ -113,19 +114,16 @@ def test_what_was_loaded_goes_on_as_in_python(head):
 
 
 def test_every_truncation_is_refused(head):
-    for size in range(len(BLOB)):
-        refuses(head, BLOB[:size], CORRUPT)
+    for short in truncations(BLOB):
+        refuses(head, short, CORRUPT)
     refuses(head, BLOB + b"\0", CORRUPT)
 
 
 def test_every_flipped_bit_is_refused(head):
-    for place in range(len(BLOB)):
-        for bit in range(8):
-            damaged = bytearray(BLOB)
-            damaged[place] ^= 1 << bit
-            with pytest.raises(CError) as refused:
-                head.load(bytes(damaged))
-            assert refused.value.code == CORRUPT
+    for damaged in flipped_bits(BLOB):
+        with pytest.raises(CError) as refused:
+            head.load(damaged)
+        assert refused.value.code == CORRUPT
 
 
 def parts(**changes) -> bytes:
