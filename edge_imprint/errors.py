@@ -1,4 +1,4 @@
-"""Every exception that edge-imprint raises on purpose. Imports nothing.
+"""Every exception that edge-imprint raises on purpose, and its warnings. Imports nothing.
 
 Each message states the rule, the value received and the way out. The operation that raised left its object and
 its files as they were.
@@ -89,3 +89,7 @@ class DownloadError(EdgeImprintError):
 
 class ProfileError(EdgeImprintError):
     """A profile cannot be made, read or compared: too short a run, another version, another kind."""
+
+
+class ProviderWarning(UserWarning):
+    """An execution provider that was asked for did not start, and one that was asked for after it runs instead."""

@@ -55,7 +55,10 @@ def load_backbone(
     Raises:
         BundleError: no such source, a damaged or inconsistent file, a hash that does not match.
         MissingRuntimeError: what would run it is not installed; the message names the extra.
-        ValueRangeError: an argument outside its choices.
+        ValueRangeError: an argument outside its choices, or none of the providers starts.
+
+    Warns:
+        ProviderWarning: one of several providers does not start; it names what runs instead.
     """
     _check_choice("runtime", runtime, (None, *FORMATS))
     _check_choice("precision", precision, ("auto", *PRECISIONS))

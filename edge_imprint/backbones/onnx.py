@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_imprint.errors import BundleError, MissingRuntimeError, ValueRangeError
+from edge_imprint.errors import BundleError, MissingRuntimeError, ProviderWarning, ValueRangeError
 
 # onnxruntime 1.29 and later report to their maker from Linux as well, unless this is set before they are imported.
 # "No cloud" includes that; who wants it sets the variable to 0 beforehand.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
+_CPU = "CPUExecutionProvider"
 _SUFFIX = "executionprovider"
 VARIABLE = "EDGE_IMPRINT_PROVIDERS"
 """Environment variable: execution providers where none are named, for programs that do not ask."""
@@ -67,6 +69,48 @@ def choose_providers(wanted: str | Sequence[str] | None, available: Sequence[str
     return [by_short[_short(name)] for name in names]
 
 
+def _open(ort: Any, content: bytes, where: str, options: Any, chosen: Sequence[str]) -> tuple[Any, str]:
+    """A session, and what onnxruntime said of the first provider that it refused; empty where it said nothing.
+
+    onnxruntime's own way of going on with another provider prints on standard output, where answers are, so it is
+    switched off: the first provider is left out instead, then the next. CPU comes last, also where it was not asked
+    for: a network that does not start there either is broken.
+    """
+    attempts = [list(chosen[first:]) for first in range(len(chosen))]
+    if attempts[-1] != [_CPU]:
+        attempts.append([_CPU])
+    why = ""
+    for names in attempts:
+        try:
+            return ort.InferenceSession(content, options, providers=names, enable_fallback=0), why
+        except Exception as error:  # onnxruntime has no common base for what a broken file raises
+            why, last = why or " ".join(str(error).split())[:400], error
+    raise BundleError(
+        f"an ONNX file must be whole and hold its own weights; onnxruntime refuses {where}: {str(last)[:300]}. Export "
+        "it again as one file."
+    ) from None
+
+
+def _check_started(chosen: Sequence[str], active: Sequence[str], why: str) -> None:
+    """Say which providers did not start: offered by the build, but a library or device that they need is missing."""
+    missing = [name for name in chosen if name not in active]
+    said = f" onnxruntime says: {why}" if why else ""
+    if active[0] not in chosen:
+        raise ValueRangeError(
+            f"execution provider {chosen[0]} did not start on this machine; onnxruntime fell back to {active[0]}. "
+            f"Install what it needs or use providers='cpu'.{said}"
+        )
+    if missing:
+        several = len(missing) > 1
+        warnings.warn(
+            f"execution provider{'s' if several else ''} {' and '.join(missing)} did not start on this machine; "
+            f"{active[0]} runs instead. Install what {'they need' if several else 'it needs'}, or leave "
+            f"{'them' if several else 'it'} out of providers= or {VARIABLE}.{said}",
+            ProviderWarning,
+            stacklevel=5,  # this, OnnxRunner, what reads a bundle or a file, load_backbone, who called that
+        )
+
+
 class OnnxRunner:
     """One ONNX network with a single image input, ready to run.
 
@@ -85,6 +129,14 @@ class OnnxRunner:
         output_dtype: as `input_dtype`.
         runtime: name of the package that runs it, with the execution provider.
         version: of that package.
+
+    Raises:
+        BundleError: the file is broken, or no backbone.
+        MissingRuntimeError: onnxruntime is not installed.
+        ValueRangeError: a provider that this onnxruntime does not offer, or none of those asked for starts.
+
+    Warns:
+        ProviderWarning: one of several providers does not start; it names what runs instead.
     """
 
     def __init__(
@@ -101,19 +153,9 @@ class OnnxRunner:
         options.log_severity_level = 3  # warnings are about the graph, which a user of the file cannot change
         if threads is not None:
             options.intra_op_num_threads = threads
-        try:
-            self._session = ort.InferenceSession(content, options, providers=chosen)
-        except Exception as error:  # onnxruntime has no common base for what a broken file raises
-            raise BundleError(
-                f"an ONNX file must be whole and hold its own weights; onnxruntime refuses {where}: "
-                f"{str(error)[:300]}. Export it again as one file."
-            ) from None
+        self._session, why = _open(ort, content, where, options, chosen)
         active = self._session.get_providers()
-        if active[0] not in chosen:  # offered by the build, but a library or device it needs is missing
-            raise ValueRangeError(
-                f"execution provider {chosen[0]} did not start on this machine; onnxruntime fell back to "
-                f"{active[0]}. Install what it needs or use providers='cpu'."
-            )
+        _check_started(chosen, active, why)
         self.runtime = f"onnxruntime {_short(active[0])}"
         self.version: str = ort.__version__
         self._where = where

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Annotated
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -26,7 +27,7 @@ from edge_imprint.cli import (
     predict,
     profile,
 )
-from edge_imprint.errors import EdgeImprintError
+from edge_imprint.errors import EdgeImprintError, ProviderWarning
 
 _INTERRUPTED = 130
 
@@ -68,7 +69,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = typer.main.get_command(app).main(args=words, prog_name="edge-imprint", standalone_mode=False)
+        with _warnings_in_one_line():
+            code = typer.main.get_command(app).main(args=words, prog_name="edge-imprint", standalone_mode=False)
     except interrupts.StoppedError as stopped:
         return _interrupted(str(stopped))
     except (KeyboardInterrupt, typer.Abort):
@@ -79,6 +81,22 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if code == _INTERRUPTED:  # what Typer makes of Ctrl-C
         return _interrupted()
     return code if isinstance(code, int) else 0
+
+
+@contextlib.contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """What this package warns of is for who typed the command: a line like an error's, without a place in the code."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def shown(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, ProviderWarning):
+                output.warn(f"Warning: {message}")
+            else:
+                show(message, category, *place, **more)
+
+        warnings.showwarning = shown
+        yield
 
 
 def _line(error: Exception) -> str:
