@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from edge_imprint.atomic import replace_file
-from edge_imprint.cli import profile_host, profile_port
+from edge_imprint.cli import profile_compare, profile_host, profile_port
 from edge_imprint.cli.common import Json, Method
 from edge_imprint.errors import UsageError
 
@@ -47,18 +45,23 @@ def command(
     camera_seconds: Annotated[float, typer.Option(metavar="S", help="For so long.")] = 3.0,
     cold_starts: Annotated[int, typer.Option(metavar="N", help="Processes that start from nothing.")] = 5,
     budget_ms: Annotated[
-        float | None, typer.Option(metavar="MS", help="Exit status 3 when 99 % of frames take longer.")
+        float | None,
+        typer.Option(metavar="MS", help="Exit status 3 when 99 % of frames take longer; with --port, of answers."),
     ] = None,
     budget_mb: Annotated[
         float | None, typer.Option(metavar="MB", help="Exit status 3 when memory peaks above; 1 MB = 1,048,576 bytes.")
     ] = None,
+    budget_kb: Annotated[
+        float | None,
+        typer.Option(metavar="KB", help="With --port: the same for all variables and the stack; 1 KB = 1,024 bytes."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the profile as JSON.")] = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw latency histograms and memory: .png, .svg or .pdf.")
+        Path | None, typer.Option(metavar="FILE", help="Draw what was measured, and memory: .png, .svg or .pdf.")
     ] = None,
     compare: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="A.json B.json", help="Put two profiles side by side instead of measuring."),
+        typer.Option(metavar="A.json B.json", help="Put two profiles of one kind side by side; measures nothing."),
     ] = None,
     port: Annotated[
         str | None,
@@ -88,16 +91,23 @@ def command(
       edge-imprint profile --bundle bundle/ --budget-ms 30 --budget-mb 64
       edge-imprint profile --plot profile.png
       edge-imprint profile --compare pi4.json pi5.json
-      edge-imprint profile --port /dev/ttyACM0
+      edge-imprint profile --port /dev/ttyACM0 --budget-kb 20 --out old.json
+      edge-imprint profile --port /dev/ttyACM0 --out new.json --plot new.png
+      edge-imprint profile --compare old.json new.json
     """
     if compare is not None:
-        profile_host.show_comparison(*compare, as_json=as_json)
+        _refuse(
+            "--compare measures nothing: it reads two files", port=port, out=out, plot=plot, budget_ms=budget_ms,
+            budget_mb=budget_mb, budget_kb=budget_kb,
+        )  # fmt: skip
+        profile_compare.run(*compare, as_json=as_json)
         return
     if port is not None:
-        _refuse_with_port(
-            images=images, bundle=bundle, state=state, budget_ms=budget_ms, budget_mb=budget_mb, plot=plot
-        )
-        document = profile_port.run(
+        _refuse(
+            "with --port a microcontroller is measured", images=images, bundle=bundle, state=state, threads=threads,
+            runtime=runtime, providers=providers,
+        )  # fmt: skip
+        status = profile_port.run(
             port,
             repeats=100 if repeats is None else repeats,
             warmups=5 if warm_ups is None else warm_ups,
@@ -105,13 +115,17 @@ def command(
             timeout_s=timeout,
             baud=baud,
             as_json=as_json,
+            out=out,
+            plot=plot,
+            budget_ms=budget_ms,
+            budget_bytes=_budget_bytes(budget_ms, budget_mb, budget_kb),
         )
-        if out is not None:
-            replace_file(out, (json.dumps(document, indent=1) + "\n").encode())
+        if status:
+            raise typer.Exit(status)
         return
-    if (saves, timeout, baud) != (_SAVES, _TIMEOUT_S, _BAUD):
+    if (saves, timeout, baud, budget_kb) != (_SAVES, _TIMEOUT_S, _BAUD, None):
         raise UsageError(
-            "--saves, --timeout and --baud are about a microcontroller. Name its --port, or leave them out"
+            "--saves, --timeout, --baud and --budget-kb are about a microcontroller. Name its --port, or leave them out"
         )
     if state is not None and (runtime, precision) != (None, "auto"):
         raise UsageError("a state names the file that it was learned with. Leave out --runtime and --precision")
@@ -137,8 +151,20 @@ def command(
         raise typer.Exit(status)
 
 
-def _refuse_with_port(**options: Any) -> None:
+def _refuse(why: str, **options: Any) -> None:
     for name, value in options.items():
-        if value:
+        if value is not None and value != []:
             shown = "pictures" if name == "images" else f"--{name.replace('_', '-')}"
-            raise UsageError(f"with --port a microcontroller is measured, which has no {shown}. Leave {shown} out")
+            raise UsageError(f"{why}, and has no use for {shown}. Leave {shown} out")
+
+
+def _budget_bytes(budget_ms: float | None, budget_mb: float | None, budget_kb: float | None) -> float | None:
+    """A device's budget of memory, in whichever unit it was given; all budgets are checked."""
+    from edge_imprint.profiling.compare import KB, MB, check_budgets
+
+    check_budgets(budget_ms, budget_mb, budget_kb)
+    if budget_mb is not None and budget_kb is not None:
+        raise UsageError("--budget-mb and --budget-kb are one budget in two units. Give one of them")
+    if budget_kb is not None:
+        return budget_kb * KB
+    return None if budget_mb is None else budget_mb * MB

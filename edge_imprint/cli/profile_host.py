@@ -22,15 +22,11 @@ def run(
     """Profile, print, write, and compare with the budgets; the exit status."""
     from edge_imprint.profiling import exceeded, profile
     from edge_imprint.profiling.compare import check_budgets
-    from edge_imprint.profiling.plot import check, draw
+    from edge_imprint.profiling.plot import draw
     from edge_imprint.profiling.run import STEPS
 
     check_budgets(*budgets)
-    if plot is not None:
-        check(plot)
-    for path in filter(None, (out, plot)):
-        if not path.parent.is_dir():
-            raise StorageError(f"cannot write {path}: there is no folder {path.parent}. Make it with mkdir -p")
+    check_files(out, plot)
     with output.progress("Profiling", STEPS + settings["cold_starts"], quiet=as_json) as advance:
         found = profile(subject, progress=lambda step: advance(), **settings)
     if out is not None:
@@ -47,6 +43,17 @@ def run(
     for sentence in over:
         output.warn(f"Over budget: {sentence}")
     return EXCEEDED if over else 0
+
+
+def check_files(out: Path | None, plot: Path | None) -> None:
+    """Refuse files that cannot be written, before anything is measured."""
+    if plot is not None:
+        from edge_imprint.profiling.plot import check
+
+        check(plot)
+    for path in filter(None, (out, plot)):
+        if not path.parent.is_dir():
+            raise StorageError(f"cannot write {path}: there is no folder {path.parent}. Make it with mkdir -p")
 
 
 def subject_of(
@@ -70,7 +77,7 @@ def show(found: Profile) -> None:
     made_up = ", made up" if head["made_up"] else ""
     output.write_facts(
         {
-            "machine": f"{_said(machine['board'])}; {_said(machine['cpu'])}, {machine['cores']} cores",
+            "machine": f"{said(machine['board'])}; {said(machine['cpu'])}, {machine['cores']} cores",
             "clocks": _clocks(machine["clocks"]),
             "temperature": _warmth(found.thermal),
             "throttled": _throttled(found.thermal["after"]["throttled"]),
@@ -94,40 +101,12 @@ def show(found: Profile) -> None:
     output.write_table(("stage", "ms p50", "p90", "p99", "jitter", "runs"), rows)
 
 
-def show_comparison(first: Path, second: Path, *, as_json: bool) -> None:
-    """Print two profiles side by side."""
-    from edge_imprint.profiling import Profile, compare
-
-    one, other = Profile.load(first), Profile.load(second)
-    rows = compare(one, other)
-    if as_json:
-        output.write_json({"first": str(first), "second": str(second), "rows": [row.as_dict() for row in rows]})
-        return
-    output.write_facts(
-        {
-            "first": f"{first}: {_said(one.machine['cpu'])}, {one.bundle['name']} {one.bundle['runtime']}, {one.date}",
-            "second": f"{second}: {_said(other.machine['cpu'])}, {other.bundle['name']} {other.bundle['runtime']}, "
-            f"{other.date}",
-        }
-    )
-    output.write("\n")
-    output.write_table(
-        ("", "first", "second", "unit", "ratio"),
-        [(row.name, _cell(row.first), _cell(row.second), row.unit, _cell(row.ratio)) for row in rows],
-    )
-
-
-def _cell(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-
-
 def _missing(value: Any) -> str | None:
     return f"not available: {value['not_available']}" if isinstance(value, dict) and "not_available" in value else None
 
 
-def _said(value: Any) -> str:
+def said(value: Any) -> str:
+    """A value, or why there is none."""
     return _missing(value) or str(value)
 
 
@@ -135,7 +114,7 @@ def _clocks(clocks: Any) -> str:
     if missing := _missing(clocks):
         return missing
     return "; ".join(
-        f"{clock['policy']} {_said(clock['governor'])}, {_mhz(clock['mhz'])} of {_mhz(clock['mhz_most'])} MHz"
+        f"{clock['policy']} {said(clock['governor'])}, {_mhz(clock['mhz'])} of {_mhz(clock['mhz_most'])} MHz"
         for clock in clocks
     )
 

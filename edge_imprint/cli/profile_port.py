@@ -2,56 +2,90 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_imprint.atomic import replace_file
 from edge_imprint.cli import output
 from edge_imprint.cli.common import size_text
+from edge_imprint.cli.profile_host import EXCEEDED, check_files
 from edge_imprint.errors import EdgeImprintError
 
 if TYPE_CHECKING:
+    from edge_imprint_firmware import Device
     from edge_imprint_firmware.profile import DeviceProfile, DeviceStage
 
-SCHEMA = "edge-imprint/device-profile/1"
 _PERCENTILES = (50, 90, 99)
 
 
 def run(
-    port: str, *, repeats: int, warmups: int, saves: int, timeout_s: float, baud: int, as_json: bool
-) -> dict[str, Any]:
-    """Profile the device at a port and print what was found.
+    port: str, *, repeats: int, warmups: int, saves: int, timeout_s: float, baud: int, as_json: bool,
+    out: Path | None = None, plot: Path | None = None, budget_ms: float | None = None,
+    budget_bytes: float | None = None,
+) -> int:  # fmt: skip
+    """Profile the device at a port, print what was found, write and draw it, and compare it with the budgets.
 
     Returns:
-        The JSON object, as `document_of` makes it.
+        The exit status.
 
     Raises:
-        MissingRuntimeError: the packages of a port are not installed; the message names the extra.
+        MissingRuntimeError: the packages of a port, or of a plot, are not installed; the message names the extra.
         UsageError: too few repeats.
+        ProfileError: a budget for what this device does not measure; nothing was measured.
         EdgeImprintError: no such port, no permission, nothing answers, a device of another version; or, after what was
             measured until then was printed, a line that broke.
     """
+    from edge_imprint.profiling.device import DeviceDocument, exceeded_by
     from edge_imprint_firmware import Device
     from edge_imprint_firmware.profile import STAGES, profile_device
 
+    check_files(out, plot)
     settings = {"repeats": repeats, "warmups": warmups, "saves": saves}
-    with (
-        Device.open(port, timeout_s=timeout_s, baud=baud) as device,
-        output.progress(f"Profiling {port}", len(STAGES), quiet=as_json) as advance,
-    ):
-        profile = profile_device(device, **settings, progress=lambda stage: advance())
-    document = document_of(profile, settings)
+    with Device.open(port, timeout_s=timeout_s, baud=baud) as device:
+        _refuse_budgets(device, budget_ms, budget_bytes)
+        with output.progress(f"Profiling {port}", len(STAGES), quiet=as_json) as advance:
+            profile = profile_device(device, **settings, progress=lambda stage: advance())
+    plain = document_of(profile, settings)
+    found = DeviceDocument.from_dict(plain)
+    over = [] if profile.broken else exceeded_by(found, budget_ms, budget_bytes)
     if as_json:
-        output.write_json(document)
+        output.write_json({**plain, "exceeded": over})
     else:
-        show(document)
+        show(plain)
     if profile.broken:
         raise EdgeImprintError(f"{profile.broken}. What was measured until then is shown")
-    return document
+    if out is not None:
+        replace_file(out, (json.dumps(plain, indent=1) + "\n").encode())
+    if plot is not None:
+        from edge_imprint.profiling.plot_device import draw
+
+        draw(found, plot)
+    for path in filter(None, (out, plot)):
+        if not as_json:
+            output.write(f"Wrote {path}\n")
+    for sentence in over:
+        output.warn(f"Over budget: {sentence}")
+    return EXCEEDED if over else 0
+
+
+def _refuse_budgets(device: Device, budget_ms: float | None, budget_bytes: float | None) -> None:
+    """Ask the device what it knows, and refuse a budget for anything else."""
+    if (budget_ms, budget_bytes) == (None, None):
+        return
+    from edge_imprint.profiling.device import refuse_budgets
+
+    stats, known = device.stats(), device.resources()
+    knows_ram = stats.stack_bytes is not None and known is not None and known.variables_bytes is not None
+    refuse_budgets(stats.counter_unit, None if known is None else known.counter_hz, knows_ram, budget_ms, budget_bytes)
 
 
 def document_of(profile: DeviceProfile, settings: dict[str, int]) -> dict[str, Any]:
     """The JSON object of a profile; raw samples included, so that anything can be computed from it again."""
+    from edge_imprint.profiling.device import SCHEMA
+
     found, measured, known = profile.found, profile.measured, profile.resources
     counter_hz = None if known is None else known.counter_hz
     head = {name: getattr(measured, name) for name in ("dim", "budget", "used_bytes", "classes", "proxies", "shots")}
@@ -152,6 +186,8 @@ def _row(name: str, stage: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _bytes(profile: DeviceProfile) -> dict[str, dict[str, Any]]:
+    from edge_imprint.profiling.device import STACK, VARIABLES
+
     known = profile.resources
     version = profile.found.protocol_version
     why = profile.broken or "the device does not know it"
@@ -160,8 +196,8 @@ def _bytes(profile: DeviceProfile) -> dict[str, dict[str, Any]]:
     sizes: dict[str, int | None] = {
         "head's budget": profile.found.budget,
         "arena": None if known is None else known.arena_bytes,
-        "all variables, arena included": None if known is None else known.variables_bytes,
-        "stack, used at most": profile.stack_bytes,
+        VARIABLES: None if known is None else known.variables_bytes,
+        STACK: profile.stack_bytes,
         "stack, set aside": None if known is None else known.stack_room,
         "program in flash": None if known is None else known.image_bytes,
     }

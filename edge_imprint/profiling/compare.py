@@ -9,7 +9,7 @@ from edge_imprint.errors import ProfileError
 from edge_imprint.profiling.result import WHOLE, Profile
 from edge_imprint.profiling.sysfs import is_missing
 
-MB = 1 << 20
+KB, MB = 1 << 10, 1 << 20
 _PERCENTILES = (50, 99)
 
 
@@ -64,13 +64,16 @@ def _number(section: dict[str, object], key: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def check_budgets(budget_ms: float | None, budget_mb: float | None) -> None:
+def check_budgets(
+    budget_ms: float | None = None, budget_mb: float | None = None, budget_kb: float | None = None
+) -> None:
     """Refuse what no profile can keep.
 
     Raises:
         ProfileError: a budget that is not above zero.
     """
-    for name, budget in (("--budget-ms", budget_ms), ("--budget-mb", budget_mb)):
+    budgets = {"--budget-ms": budget_ms, "--budget-mb": budget_mb, "--budget-kb": budget_kb}
+    for name, budget in budgets.items():
         if budget is not None and not budget > 0:
             raise ProfileError(f"{name} must be above 0; got {budget:g}")
 

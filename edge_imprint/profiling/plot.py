@@ -14,7 +14,7 @@ from edge_imprint.profiling.sysfs import is_missing
 
 ENDINGS = (".png", ".svg", ".pdf")
 _COLUMNS, _BINS = 3, 40
-_INK, _BARS, _MARK = "#222222", "#4878a8", "#c44e52"
+INK, BARS, MARK = "#222222", "#4878a8", "#c44e52"
 
 
 def check(path: Path) -> None:
@@ -37,13 +37,10 @@ def draw(found: Profile, path: Path) -> None:
         ProfileError, MissingRuntimeError: as `check`.
         StorageError: the file cannot be written.
     """
-    import io
-
     check(path)
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"font.size": 8, "axes.edgecolor": "#888888", "text.color": _INK, "svg.fonttype": "none"}):
+    with style():
         rows = -(-(len(found.stages) + 1) // _COLUMNS)
         figure = Figure(figsize=(3.6 * _COLUMNS, 2.3 * rows), layout="constrained")
         axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel().tolist()
@@ -55,8 +52,22 @@ def draw(found: Profile, path: Path) -> None:
         machine, bundle = found.machine, found.bundle
         board = machine["board"] if isinstance(machine["board"], str) else machine["cpu"]
         figure.suptitle(f"{bundle['name']} ({bundle['runtime']}) and {found.head['method']} on {board}", fontsize=10)
-        stream = io.BytesIO()
-        figure.savefig(stream, format=path.suffix[1:].lower(), dpi=150)
+        write(figure, path)
+
+
+def style() -> Any:
+    """A context in which every picture of a profile looks alike."""
+    import matplotlib as mpl
+
+    return mpl.rc_context({"font.size": 8, "axes.edgecolor": "#888888", "text.color": INK, "svg.fonttype": "none"})
+
+
+def write(figure: Any, path: Path) -> None:
+    """Write a figure in the format that the path ends in; an older file stays until the new one is whole."""
+    import io
+
+    stream = io.BytesIO()
+    figure.savefig(stream, format=path.suffix[1:].lower(), dpi=150)
     replace_file(path, stream.getvalue())
 
 
@@ -66,12 +77,12 @@ def _histogram(axes: Any, name: str, stage: Any) -> None:
     p50, p99 = stage.percentile(50) / 1000, stage.percentile(99) / 1000
     most = max(p99 + (p99 - min(samples)) * 0.25, min(samples) * 1.01, 1e-6)
     shown = [sample for sample in samples if sample <= most]
-    axes.hist(shown, bins=_BINS, color=_BARS)
+    axes.hist(shown, bins=_BINS, color=BARS)
     for value, label in ((p50, "p50"), (p99, "p99")):
-        axes.axvline(value, color=_MARK, linewidth=1)
+        axes.axvline(value, color=MARK, linewidth=1)
         axes.annotate(
             label, (value, 1), xycoords=("data", "axes fraction"), xytext=(2, -8), textcoords="offset points",
-            color=_MARK, fontsize=7,
+            color=MARK, fontsize=7,
         )  # fmt: skip
     beyond = len(samples) - len(shown)
     note = f"; {beyond} beyond" if beyond else ""
@@ -89,9 +100,9 @@ def _memory(axes: Any, memory: dict[str, Any]) -> None:
     seconds, sizes = (
         zip(*memory["timeline"], strict=True) if memory["timeline"] else ((0.0,), (memory["steady_bytes"],))
     )
-    axes.plot(seconds, [size / MB for size in sizes], color=_BARS)
+    axes.plot(seconds, [size / MB for size in sizes], color=BARS)
     peak = memory["peak_bytes"] / MB
-    axes.axhline(peak, color=_MARK, linewidth=1)
+    axes.axhline(peak, color=MARK, linewidth=1)
     axes.set_ylim(0, peak * 1.15)
     axes.set_title(
         f"resident memory: peak {peak:.0f} MB, steady {memory['steady_bytes'] / MB:.0f}", fontsize=7.5, loc="left"

@@ -112,13 +112,7 @@ class Profile:
             StorageError: the file cannot be read.
             ProfileError: it is no profile of a machine, of another version, or lacks something.
         """
-        with storage_errors("read", path):
-            content = path.read_bytes()
-        try:
-            plain = json.loads(content)
-        except ValueError as error:
-            raise ProfileError(f"a profile must be JSON; {path}: {error}. Make it with: edge-imprint profile") from None
-        return cls.from_dict(plain, str(path))
+        return cls.from_dict(read_json(path), str(path))
 
     @classmethod
     def from_dict(cls, plain: Any, name: str = "the profile") -> Profile:
@@ -141,7 +135,7 @@ class Profile:
         for section, keys in _NUMBERS.items():
             for key in () if is_missing(plain[section]) else keys:
                 value = plain[section].get(key)
-                if not _is_time(value) and not is_missing(value):
+                if not is_amount(value) and not is_missing(value):
                     raise ProfileError(
                         f"a profile must have a number of at least 0, or not_available, as {section} {key!r}; in "
                         f"{name} it is {value!r}. Make it again"
@@ -162,13 +156,34 @@ _NUMBERS = {
 def _stage(plain: Any, name: str) -> Stage:
     samples = plain.get("samples_us") if isinstance(plain, dict) else None
     warm_ups = plain.get("warm_ups") if isinstance(plain, dict) else None
-    if not isinstance(samples, list) or not samples or not all(map(_is_time, samples)) or not isinstance(warm_ups, int):
+    if (
+        not isinstance(samples, list)
+        or not samples
+        or not all(map(is_amount, samples))
+        or not isinstance(warm_ups, int)
+    ):
         raise ProfileError(f"a stage must have samples_us, times of at least one run, and warm_ups; {name} has not")
     return Stage(tuple(map(float, samples)), warm_ups)
 
 
-def _is_time(value: Any) -> bool:
+def is_amount(value: Any) -> bool:
+    """Whether a value of JSON is a number of at least 0: a time, a count, bytes."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+def read_json(path: Path) -> Any:
+    """What a profile's file holds.
+
+    Raises:
+        StorageError: the file cannot be read.
+        ProfileError: it is no JSON.
+    """
+    with storage_errors("read", path):
+        content = path.read_bytes()
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise ProfileError(f"a profile must be JSON; {path}: {error}. Make it with: edge-imprint profile") from None
 
 
 def stage(samples_ns: Sequence[int], warm_ups: int) -> Stage:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from profiles import made
@@ -20,6 +21,7 @@ from edge_imprint.profiling.stages import NAMES
 
 pytest.importorskip("onnxruntime", reason="pip install 'edge-imprint[onnx]'")
 
+RECORDED = Path(__file__).resolve().parents[1] / "profiling" / "recorded"
 SHORT = ("--repeats", "100", "--warm-ups", "1", "--camera-fps", "100", "--camera-seconds", "0.3", "--cold-starts", "3")
 
 
@@ -97,6 +99,20 @@ def test_two_profiles_side_by_side(run, tmp_path):
     assert next(row for row in rows if row["name"] == "backbone p50")["ratio"] == pytest.approx(2)
 
 
+def test_two_profiles_of_microcontrollers_side_by_side(run, tmp_path):
+    done = run("profile", "--compare", RECORDED / "mps2-an386.json", RECORDED / "microbit.json")
+    assert (done.code, done.err) == (0, "")
+    lines = {line.split("  ")[0]: line.split() for line in done.out.splitlines()}
+    assert lines["learn p99"][2:] == ["40,146", "151,228", "instructions", "3.77"]
+    assert lines["stack, used at most"][-4:] == ["424", "548", "bytes", "1.29"]
+    assert "mps2-an386, 10 classes" in done.out
+    said = json.loads(run("profile", "--compare", *[RECORDED / "microbit.json"] * 2, "--json").out)
+    assert {row["ratio"] for row in said["rows"]} == {1.0}
+    made().save(tmp_path / "pi.json")
+    mixed = run("profile", "--compare", RECORDED / "microbit.json", tmp_path / "pi.json")
+    refused(mixed, "microbit.json", "pi.json", "of one kind", "--port")
+
+
 def test_a_file_of_another_version_is_refused_by_name(run, tmp_path):
     made().save(tmp_path / "a.json")
     older = (tmp_path / "a.json").read_text().replace("edge-imprint/profile/1", "edge-imprint/profile/0")
@@ -123,8 +139,17 @@ def test_a_file_of_another_version_is_refused_by_name(run, tmp_path):
         (("--providers", "cuda"), ("cuda",)),
         (("--state", "a.eimp", "--precision", "int8"), ("--precision", "state")),
         (("--saves", "20"), ("--port",)),
-        (("--port", "/dev/nowhere", "--budget-ms", "3"), ("--budget-ms",)),
+        (("--budget-kb", "20"), ("--budget-kb", "--port")),
+        (("--port", "/dev/nowhere", "--budget-ms", "3"), ("/dev/nowhere",)),
+        (("--port", "/dev/nowhere", "--budget-ms", "0"), ("--budget-ms", "above 0")),
+        (("--port", "/dev/nowhere", "--budget-kb", "-1"), ("--budget-kb", "above 0")),
+        (("--port", "/dev/nowhere", "--budget-kb", "20", "--budget-mb", "1"), ("--budget-mb", "one of them")),
+        (("--port", "/dev/nowhere", "--plot", "a.jpg"), (".png", "a.jpg")),
+        (("--port", "/dev/nowhere", "--out", "nowhere/a.json"), ("nowhere/a.json", "mkdir")),
+        (("--port", "/dev/nowhere", "--threads", "2"), ("--threads",)),
         (("--port", "/dev/nowhere", "a.jpg"), ("pictures",)),
+        (("--compare", "a.json", "b.json", "--plot", "a.png"), ("--plot", "--compare")),
+        (("--compare", "a.json", "b.json", "--budget-kb", "20"), ("--budget-kb", "--compare")),
     ],
 )
 def test_what_cannot_be(run, words, says):

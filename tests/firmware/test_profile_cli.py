@@ -8,13 +8,16 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.firmware import program
 from edge_imprint.cli import main
-from edge_imprint_firmware import Device, emulator
+from edge_imprint_firmware import Device, boards, build, emulator
+from edge_imprint_firmware.generate import generate
+from edge_imprint_firmware.options import HeadOptions
 from edge_imprint_firmware.profile import STAGES
 
 pytestmark = pytest.mark.skipif(bool(program.missing_tools()), reason=f"no boards here: {program.missing_tools()}")
@@ -49,6 +52,51 @@ def test_a_profile_in_json_and_for_people(board: emulator.Emulator, capsys: Capt
     text = capsys.readouterr().out
     for words in ("as it was, byte for byte", "emulated: instruction counts", "stack, used at most", "not available:"):
         assert words in text
+
+
+def test_budgets_files_and_a_picture(board: emulator.Emulator, tmp_path: Path, capsys: Capture) -> None:
+    pytest.importorskip("matplotlib", reason="pip install 'edge-imprint[demo]'")
+    asked = ["profile", "--port", board.url, "--repeats", "20"]
+    out, plot = tmp_path / "a.json", tmp_path / "a.svg"
+    assert main([*asked, "--budget-kb", "20", "--json", "--out", str(out), "--plot", str(plot)]) == 3
+    printed, err = capsys.readouterr()
+    said = json.loads(printed)
+    [sentence] = said.pop("exceeded")
+    ram = said["bytes"]["all variables, arena included"]["bytes"] + said["bytes"]["stack, used at most"]["bytes"]
+    assert sentence == f"all variables and the deepest stack take {ram:,} bytes of RAM; the budget is 20,480 bytes"
+    assert err == f"Over budget: {sentence}\n"
+    assert said == json.loads(out.read_text())
+    assert f"{said['stages']['learn']['counts']['p50']:,.0f} (p99 " in plot.read_text()
+    assert main([*asked, "--budget-mb", "1"]) == 0
+    assert main(["profile", "--compare", str(out), str(out)]) == 0
+    assert "learn p99" in capsys.readouterr().out
+
+
+def test_milliseconds_of_an_emulated_board_are_refused_before_it_measures(
+    board: emulator.Emulator, capsys: Capture
+) -> None:
+    assert main(["profile", "--port", board.url, "--repeats", "1000000", "--budget-ms", "5"]) == 2
+    out, err = capsys.readouterr()
+    assert "counts instructions, which say nothing of milliseconds. Measure the real part" in err
+    assert (out, err.count("\n")) == ("", 1)
+
+
+def test_milliseconds_of_a_board_that_counts_cycles(tmp_path: Path, capsys: Capture) -> None:
+    """The program of a board on a desk: it does not ask for an emulator, and takes the timer's ticks for cycles."""
+    known, project = boards.find("mps2-an386"), tmp_path / "project"
+    generate(project, known, HeadOptions(64, 8192))
+    config = project / "config" / "port_config.h"
+    config.write_text(config.read_text().replace("EIMP_PORT_SEMIHOSTING 1", "EIMP_PORT_SEMIHOSTING 0"))
+    build.make(project, build.compiler())
+    with emulator.Emulator(known, project / "firmware.elf", None, 0) as running:
+        asked = ["profile", "--port", running.url, "--repeats", "20", "--json"]
+        assert main([*asked, "--budget-ms", "0.01"]) == 3
+        found = json.loads(capsys.readouterr().out)
+        assert (found["counter_unit"], found["counter_hz"]) == ("cycles", 25_000_000)
+        ms = found["stages"]["predict"]["counts"]["p99"] / 25_000
+        assert f"at most {ms:.3f} ms; the budget is 0.01 ms" in found["exceeded"][0]
+        assert main([*asked, "--budget-ms", "1000", "--budget-kb", "64"]) == 0
+        assert json.loads(capsys.readouterr().out)["exceeded"] == []
 
 
 def test_a_board_that_dies_in_the_middle_loses_nothing(board: emulator.Emulator, capsys: Capture) -> None:
