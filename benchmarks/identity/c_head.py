@@ -56,8 +56,8 @@ class _Snapshot(ctypes.Structure):
         ("sections", ctypes.c_uint32),
         ("crc", ctypes.c_uint32),
         ("table_crc", ctypes.c_uint32),
-        ("length", ctypes.c_uint32 * 11),
-        ("section_crc", ctypes.c_uint32 * 11),
+        ("length", ctypes.c_uint32 * 12),
+        ("section_crc", ctypes.c_uint32 * 12),
     )
 
 

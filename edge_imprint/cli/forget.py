@@ -17,7 +17,9 @@ def command(
 ) -> None:
     """Forget a class and give its bytes back to the budget.
 
-    The other classes answer as before.
+    With proxies the other classes answer as before; with ridge as if this one
+    had not been taught, as long as all its shots are remembered: "forgotten
+    exactly" in edge-imprint info.
 
     \b
     Example:
@@ -28,13 +30,16 @@ def command(
     with locked(existing_state(state)) as path:
         head = ImprintHead.load(path)
         before = head.nbytes
-        head.forget(label_as_taught(head, label))
+        taught = label_as_taught(head, label)
+        exact = head.forgets_exactly().get(taught, True)
+        head.forget(taught)
         head.save(path, backbone=head.backbone)
     if as_json:
         output.write_json(
             {
                 "label": label,
                 "bytes_freed": before - head.nbytes,
+                "exact": exact,
                 **usage(head, state),
             }
         )
@@ -43,3 +48,8 @@ def command(
             f"Forgot {label}: {size_text(before - head.nbytes)} given back; now {size_text(head.nbytes)} of "
             f"{size_text(head.budget)} in use ({state}).\n"
         )
+        if not exact:
+            output.write(
+                "Not all of its shots were remembered: what the others said about how shots differ stays until the "
+                "last class goes.\n"
+            )

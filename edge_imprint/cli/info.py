@@ -97,7 +97,7 @@ def _state(path: Path, as_json: bool) -> None:
     head = ImprintHead.load(path)
     with path.open("rb") as file:
         major, minor = struct.unpack("<8xHH", file.read(12))
-    shots, proxies = head.shots_per_class(), head.proxies_per_class()
+    shots, proxies, exactly = head.shots_per_class(), head.proxies_per_class(), head.forgets_exactly()
     thresholds = head.thresholds()
     facts: dict[str, Any] = {
         "kind": "state",
@@ -105,7 +105,10 @@ def _state(path: Path, as_json: bool) -> None:
         "dim": head.dim,
         "method": head.method,
         "scatter_shots": STATE_SECTION.unpack(sections["ridge"])[0] if head.method == "ridge" else None,
-        "classes": [{"label": label, "shots": shots[label], "proxies": proxies[label]} for label in shots],
+        "classes": [
+            {"label": label, "shots": shots[label], "proxies": proxies[label], "forgets_exactly": exactly[label]}
+            for label in shots
+        ],
         "bytes_used": head.nbytes,
         "budget": head.budget,
         "memory": head.memory(),
@@ -139,10 +142,16 @@ def _state(path: Path, as_json: bool) -> None:
         }
     )
     output.write("\n")
-    rows = [(str(label), str(shots[label]), str(proxies[label])) for label in shots]
-    output.write_table(("class", "shots", "proxies"), rows)
+    rows = [(str(label), str(shots[label]), str(proxies[label]), _yes(exactly[label])) for label in shots]
+    # Proxies take nothing of another class along; there is nothing to say.
+    columns = 4 if head.method == "ridge" else 3
+    output.write_table(("class", "shots", "proxies", "forgotten exactly")[:columns], [row[:columns] for row in rows])
     if facts["advice"]:
         output.write("\n" + "".join(f"{piece['sentence']}\n" for piece in facts["advice"]))
+
+
+def _yes(truth: bool) -> str:
+    return "yes" if truth else "no"
 
 
 def _sizes(parts: dict[str, int]) -> str:

@@ -108,7 +108,7 @@ static PyObject *ridge_forget(Ridge *self, PyObject *place) {
     if (PyErr_Occurred()) return NULL;
     if (index >= eimp_n_classes(self->ridge->head)) return refuse("no such class");
     eimp_remove_class(self->ridge->head, (uint32_t)index);
-    eimp_ridge_forgot(self->ridge);
+    eimp_ridge_forgot(self->ridge, (uint32_t)index);
     Py_RETURN_NONE;
 }
 
@@ -126,6 +126,7 @@ static PyObject *ridge_refresh(Ridge *self, PyObject *unused) {
 static PyObject *ridge_loaded(Ridge *self, PyObject *unused) {
     (void)unused;
     eimp_loaded(self->ridge->head);
+    eimp_ridge_log_cut(self->ridge, UINT32_MAX);
     self->ridge->stale = 1;
     Py_RETURN_NONE;
 }

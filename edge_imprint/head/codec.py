@@ -86,12 +86,12 @@ def head_from(kind: type[ImprintHead], parts: Mapping[str, bytes]) -> ImprintHea
             undo=bool(undo),
         )
         arena = head._arena
-        if second and head._engine.second is not None:
-            head._engine.second.restore(*second)
         if n_classes > arena.layout.max_classes or not n_classes <= n_slots <= arena.layout.slots_for(n_classes):
             raise SnapshotCorruptError(
                 f"a snapshot's classes fit its budget; got {n_classes} classes, {n_slots} proxies"
             )
+        if second and head._engine.second is not None:
+            head._engine.second.restore(*second, parts.get("log", b""), n_slots, n_classes)
         records = _section(parts, "classes", n_classes * _RECORD.size)
         arena.high[:n_slots] = np.frombuffer(high, np.int8).reshape(n_slots, dim)
         arena.low[:n_slots] = np.frombuffer(_section(parts, "low", n_slots * dim), np.int8).reshape(n_slots, dim)

@@ -141,6 +141,18 @@ class ImprintHead(Teaching):
         return dict(zip(self._labels, counts.tolist(), strict=True))
 
     @exclusive
+    def forgets_exactly(self) -> dict[Label, bool]:
+        """Whether `forget` takes all of a class back, as if it had not been taught.
+
+        With "ridge" it does while the log has each shot of the class: the log lies where proxies may come, and is left
+        to classes of few shots. What a head says about never-shown things in general stays in any case.
+        """
+        second = self._engine.second
+        return {
+            label: second is None or second.is_logged(self._arena, index) for index, label in enumerate(self._labels)
+        }
+
+    @exclusive
     def partial_fit(self, X: ArrayLike, y: Any) -> ImprintHead:
         """Learn shots one after the other. Nothing of them is kept.
 
@@ -217,7 +229,10 @@ class ImprintHead(Teaching):
 
     @exclusive
     def forget(self, label: Label) -> None:
-        """Remove a class and give its bytes back. The other classes' answers do not change.
+        """Remove a class and give its bytes back.
+
+        Answers with proxies of other classes do not change. With "ridge" they do: what the class's shots said about the
+        scatter goes, too, where `forgets_exactly` says so.
 
         Raises:
             UnknownLabelError: no such class; the head is unchanged.

@@ -28,6 +28,10 @@ class Judge(Protocol):
         """Learn a shot of a class, or of a new one when None. The journal is open, the arena does not know it yet."""
         ...
 
+    def settle(self) -> None:
+        """The arena knows the shot."""
+        ...
+
 
 class ProxyJudge:
     """Cosines with the proxies; there is nothing else to learn."""
@@ -53,6 +57,9 @@ class ProxyJudge:
     def absorb(self, point: Point, index: int | None) -> None:
         """As in `Judge`."""
 
+    def settle(self) -> None:
+        """As in `Judge`."""
+
 
 def learn(arena: Arena, index: int | None, label: Label, point: Point, options: Options, judge: Judge) -> None:
     """Learn one shot of the class `index`, or of a new class when None; the caller has checked that it fits."""
@@ -74,6 +81,7 @@ def learn(arena: Arena, index: int | None, label: Label, point: Point, options: 
             reject.observe_own(arena, own)
     if other is not None:
         reject.observe_other(arena, index, other)
+    judge.settle()
 
 
 def open_class(arena: Arena, label: Label, point: Point) -> int:

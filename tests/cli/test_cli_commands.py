@@ -138,7 +138,7 @@ def test_predict_finds_a_backbone_that_moved(run, process, bundle, pictures, tmp
 def test_forget_gives_bytes_back(run, state):
     before = only_json(run("info", state, "--json"))
     said = only_json(run("forget", "plain", "--state", state, "--json"))
-    assert set(said) == {"label", "bytes_freed", "classes", "bytes_used", "budget", "state"}
+    assert set(said) == {"label", "bytes_freed", "exact", "classes", "bytes_used", "budget", "state"}
     after = only_json(run("info", state, "--json"))
     assert said["bytes_freed"] == before["bytes_used"] - after["bytes_used"] > 0
     assert [entry["label"] for entry in after["classes"]] == ["dots", "stripes"]
@@ -162,7 +162,7 @@ def test_info_of_a_state_file(run, state, taught, bundle):
     assert (said["method"], said["scatter_shots"]) == ("proxies", None)
     assert sum(said["memory"].values()) == said["budget"] == said["memory"]["free"] + said["bytes_used"]
     assert said["classes"] == [
-        {"label": label, "shots": 5, "proxies": entry["proxies"]}
+        {"label": label, "shots": 5, "proxies": entry["proxies"], "forgets_exactly": True}
         for label, entry in zip(("dots", "plain", "stripes"), said["classes"], strict=True)
     ]
     assert said["file_bytes"] == len(taught) > sum(said["parts"].values()) > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import numpy as np
 import pytest
 from refusals import files, refused
 
@@ -78,6 +79,27 @@ def test_proxies_can_be_asked_for(run, bundle, pictures, tmp_path):
     words = ("--state", state, "--backbone", bundle, "--method", "proxies", "--json")
     assert said(run("learn", "dots", pictures / "dots/1.png", *words))["method"] == "proxies"
     assert "scatter" not in said(run("info", state, "--json"))["parts"]
+
+
+def test_forget_says_when_the_scatter_keeps_something(run, bundle, pictures, tmp_path):
+    from edge_imprint.learner import Learner
+
+    state = tmp_path / "new.eimp"
+    words = ("--state", state, "--backbone", bundle, "--method", "ridge")
+    for label in ("dots", "stripes"):
+        assert run("learn", label, pictures / label, *words).code == 0
+    learner = Learner.load(state)
+    rows = np.random.default_rng(0).normal(size=(20_000, learner.head.dim)).astype(np.float32)
+    learner.head.partial_fit(rows, "many")
+    learner.save(state)
+    assert {entry["label"]: entry["forgets_exactly"] for entry in said(run("info", state, "--json"))["classes"]} == {
+        "dots": True, "stripes": True, "many": False,
+    }  # fmt: skip
+    table = [line.split() for line in run("info", state).out.splitlines()]
+    assert [row[-1] for row in table if row and row[0] in ("dots", "many")] == ["yes", "no"]
+    assert said(run("forget", "dots", "--state", state, "--json"))["exact"] is True
+    assert "remembered" in run("forget", "many", "--state", state).out
+    assert "remembered" not in run("forget", "stripes", "--state", state).out
 
 
 def test_plan_puts_the_methods_side_by_side(run):

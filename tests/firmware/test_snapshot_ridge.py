@@ -142,7 +142,24 @@ def without(*names: str) -> bytes:
     return snapshot.encode({name: part for name, part in PARTS.items() if name not in names})
 
 
+STEP = 16  # bytes of a shot in the log
+
+
+def log_with(place: int, number: int) -> bytes:
+    damaged = bytearray(PARTS["log"])
+    damaged[place] = number
+    return bytes(damaged)
+
+
 REFUSED = {
+    "a logged shot of no class": parts(log=log_with(STEP - 8, 3)),
+    "a logged shot of a class far away": parts(log=log_with(STEP - 7, 1)),
+    "a logged shot of a large scale": parts(log=log_with(STEP - 6, 8)),
+    "a logged shot that is counted twice": parts(log=log_with(STEP - 5, 2)),
+    "a piece of a logged shot": parts(log=PARTS["log"][:-1]),
+    "more logged shots than fit": parts(log=PARTS["log"] * 20, ridge=ridge(0xFFFFFFFF, 0)),
+    "more logged shots than were counted": parts(ridge=ridge(len(PARTS["log"]) // STEP - 2, 0)),
+    "a logged shot that the scatter does not have": parts(log=PARTS["log"][:STEP] * 30),
     "a sharpness above 6": parts(ridge=ridge(11, (6 << 16) + 1)),
     "a sharpness below -6": parts(ridge=ridge(11, -(6 << 16) - 1)),
     "the least sharpness": parts(ridge=ridge(11, -(1 << 31))),
@@ -178,7 +195,8 @@ def test_numbers_at_the_ends_of_their_ranges_are_read_by_both(head, number):
     size = DIM * (DIM + 1) // 2
     scatter = np.zeros(size, "<i4")
     scatter[np.cumsum(np.arange(1, DIM + 1)) - 1] = number
-    blob = parts(scatter=scatter.tobytes(), ridge=ridge(0xFFFFFFFF, -(6 << 16)))
+    changes = {"scatter": scatter.tobytes(), "ridge": ridge(0xFFFFFFFF, -(6 << 16))}
+    blob = snapshot.encode({**{name: part for name, part in PARTS.items() if name != "log"}, **changes})
     python = codec.head_from(ImprintHead, snapshot.decode(blob))
     head.load(blob)
     rows = np.arange(-9, 9, dtype=np.int16).reshape(3, 6)

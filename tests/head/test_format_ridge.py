@@ -25,9 +25,13 @@ def test_the_document_names_the_sections_and_their_sizes(repository):
     table = (repository / "docs" / "FORMAT.md").read_text().split("## Sections of a second moment")[1]
     rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]
     sizes = {name.strip(" `"): size.replace("`", "").strip() for name, size in rows}
-    assert sizes == {"ridge": "8", "scatter": "2 dim (dim + 1)"}
-    assert tuple(PARTS)[-3:] == (*RIDGE, "backbone")
-    assert tuple(PARTS)[-4] == "low"
+    assert sizes == {
+        "ridge": "8",
+        "scatter": "2 dim (dim + 1)",
+        "log": "m times dim + 8, rounded up to a multiple of 4",
+    }
+    assert tuple(PARTS)[-5:] == ("low", *RIDGE, "log", "backbone")
+    assert len(PARTS["log"]) == 16 * len(X)
     assert (len(PARTS["ridge"]), len(PARTS["scatter"])) == (8, 2 * DIM * (DIM + 1))
 
 
@@ -43,6 +47,19 @@ def test_numbers_are_where_the_document_says():
         for j in range(i + 1):
             full[i, j] = full[j, i] = numbers[i * (i + 1) // 2 + j] / 65536
     assert np.linalg.eigvalsh(full).min() > 0.99
+
+
+def test_the_log_has_the_shots_of_the_scatter_the_newest_first():
+    entries = [PARTS["log"][place : place + 16] for place in range(0, len(PARTS["log"]), 16)][::-1]
+    numbers = [struct.unpack("<6b2xHBB4x", entry) for entry in entries]
+    assert [(place, counted) for *_, place, _, counted in numbers] == [
+        ("abcd".index(label), int(number > 0)) for number, label in enumerate("aabbccddabcd")
+    ]
+    total = np.zeros((DIM, DIM))
+    for *row, _, shift, _ in numbers:
+        total += np.outer(row, row) * 4.0**shift / 2.0**26
+    scatter = np.frombuffer(PARTS["scatter"], "<i4") / 65536
+    assert np.allclose(total[np.tril_indices(DIM)] + np.eye(DIM)[np.tril_indices(DIM)], scatter, atol=2e-4)
 
 
 @pytest.mark.parametrize("name", RIDGE)

@@ -109,11 +109,9 @@ def test_forgetting_everything_is_starting_anew():
     assert np.array_equal(head.decision_function(x), fresh.decision_function(x))
 
 
-def test_a_forgotten_class_leaves_scatter_and_no_answer():
+def test_a_forgotten_class_leaves_no_answer_and_may_come_back():
     head = taught()
-    before = codec.sections(head, None)["scatter"]
     head.forget("c1")
-    assert codec.sections(head, None)["scatter"] == before
     assert "c1" not in set(head.predict(shots()[0]))
     head.partial_fit(shots(8, seed=5)[0], "c1")
     assert head.shots_per_class()["c1"] == 8

@@ -56,6 +56,10 @@ class RidgeJudge:
             self._pending = None
         self._second.absorb(self._arena, index, point.values)
 
+    def settle(self) -> None:
+        """As in `Judge`."""
+        self._second.settle(self._arena)
+
 
 def _fractions(numbers: NDArray[np.int64], bits: int) -> NDArray[np.float32]:
     return (numbers / (1 << bits)).astype(np.float32)
@@ -80,21 +84,22 @@ class NumpyRidgeEngine(NumpyEngine):
         self._moment.take_back()
 
     def forget(self, place: int) -> None:
-        """As in `Engine`; what the shots said about the scatter within classes stays until the last class goes."""
+        """As in `Engine`; takes out of the scatter what the log has of the class."""
         super().forget(place)
-        self._moment.stale = True
+        self._moment.forget(place)
         if not self.arena.n_classes:
             self._moment.clear(self._base)
 
     def merge(self, other: Engine, places: Sequence[int], labels: Sequence[Label]) -> None:
         """As in `Engine`."""
+        known = self.arena.n_classes
         for source, place in enumerate(places):
-            if place < self.arena.n_classes:
+            if place < known:
                 mean = other.arena.point(source)
                 self._moment.pool(self.arena, place, mean.values >> mean.shift, mean.weight)
         super().merge(other, places, labels)
         if isinstance(other, NumpyRidgeEngine):
-            self._moment.merge(other._moment)
+            self._moment.merge(self.arena, other._moment, places, known)
 
     def _scores(self, e16: fixed.Int64) -> fixed.Int64:
         return answers.class_scores(self.arena, self._moment, self._queries(e16))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import isqrt
 from typing import Any
 
@@ -22,8 +22,13 @@ from edge_imprint.head.ridge.layout import (
     packed_bytes,
     row_bytes,
 )
+from edge_imprint.head.ridge.shot_log import ShotLog
 
-STATE = np.dtype([("shots", "<u4"), ("sharpness", "<i4"), ("before", "<i4"), ("added", "<u4"), ("spare", "<u4", (4,))])
+# `in_log`, `logged` and `gone` are the log's: whether it has the last shot, how many it has, what that one pushed out.
+STATE = np.dtype(
+    [("shots", "<u4"), ("sharpness", "<i4"), ("before", "<i4"), ("added", "u1"), ("shift", "u1"), ("in_log", "<u2"),
+     ("logged", "<u4"), ("gone", "<u4"), ("spare", "<u4", (2,))]
+)  # fmt: skip
 ONE = 1 << 16
 PRIOR = ONE
 BASE_SHOTS = 30
@@ -34,6 +39,7 @@ FLOOR = np.float32(0.25)
 LEAST = ONE // 4
 STATE_SECTION = struct.Struct("<Ii")
 _SHOT_MAX = 32767
+_ROW_MAX, _ROW_BITS = 127, 7
 Factorise = Callable[[NDArray[np.int32], NDArray[np.float32], np.float32], None]
 
 
@@ -51,7 +57,9 @@ class Moment:
         self._factorise = factorise
         dim, data, at = layout.dim, buffer.data, STATE_BYTES
         self.state = np.ndarray((), STATE, data)
-        self.last: NDArray[np.int16] = np.ndarray((dim,), "<i2", data, at)
+        # The last shot, as a row and a shift, and what the log gave up for it.
+        self.last: NDArray[np.int8] = np.ndarray((dim,), "i1", data, at)
+        spare: NDArray[np.int8] = np.ndarray((dim,), "i1", data, at + dim)
         at += (2 * dim + 3) // 4 * 4
         self.scatter: NDArray[np.int32] = np.ndarray((packed_bytes(dim) // 4,), "<i4", data, at)
         at += packed_bytes(dim)
@@ -66,6 +74,7 @@ class Moment:
         # Discriminant 0 is the background's, slot i has discriminant i + 1.
         meta = step - ROW_META_BYTES
         self.row, self.slope, self.offset = column(0, "i1", dim), column(meta, "<i4"), column(meta + 4, "<i4")
+        self.log = ShotLog(layout, np.ndarray((layout.rows + 1, step), np.uint8, data, at), self.state, spare)
         # Follows from what is in the arena, so it is not kept there.
         self.stale = True
         self.unit = np.float32(0)
@@ -96,83 +105,138 @@ class Moment:
     def absorb(self, arena: Arena, index: int | None, values: Int64) -> None:
         """Add a shot, (dim,) times 2^14, of a class, or of a new one when None, whose mean does not know it yet."""
         self.stale = True
+        shots = 0 if index is None else int(arena.shots[index])
         if index is not None:
             count = min(int(arena.count[index]), COUNT_CAP)
-            weight = isqrt((count << 30) // (count + 1))
-            centre = mean_of(arena, index)
+            self._add(values - mean_of(arena, index), isqrt((count << 30) // (count + 1)))
         elif arena.n_classes:
-            weight = isqrt((arena.n_classes << 30) // (arena.n_classes + 1))
-            centre = background(arena)
+            self._add(values - background(arena), isqrt((arena.n_classes << 30) // (arena.n_classes + 1)))
         else:
-            return
-        self._add(((values - centre) * weight + (1 << 15)) >> 16)
+            self.last[:] = self.state["shift"] = 0
+        place, counted = arena.n_classes if index is None else index, bool(self.state["added"])
+        self.log.add(place, shots, arena.n_slots, self.last, int(self.state["shift"]), counted)
+
+    def settle(self, arena: Arena) -> None:
+        """The arena knows the shot: a proxy that is new in it may have the log's last place."""
+        self.log.make_way(arena.n_slots)
 
     def pool(self, arena: Arena, index: int, values: Int64, count: int) -> None:
-        """Add how far another head's mean of `count` shots, (dim,) times 2^14, lies from a class's own."""
+        """Add how far another head's mean of `count` shots, (dim,) times 2^14, lies from a class's own.
+
+        A class that two heads were taught with is not forgotten exactly: its shots leave the log.
+        """
         self.stale = True
         own = min(int(arena.count[index]), COUNT_CAP)
         count = min(count, COUNT_CAP)
-        weight = isqrt(min((own * count << 30) // (own + count), MERGED_WEIGHT << 30))
-        self._add(((values - mean_of(arena, index)) * weight + (1 << 15)) >> 16)
+        self._add(values - mean_of(arena, index), isqrt(min((own * count << 30) // (own + count), MERGED_WEIGHT << 30)))
+        self.log.drop(index)
 
-    def _add(self, shot: Int64) -> None:
-        self.last[:] = shot.clip(-_SHOT_MAX, _SHOT_MAX)
+    def _add(self, apart: Int64, weight: int) -> None:
+        """Add a difference, times 2^14, `weight` times 2^15 as long: as the int8 row and shift that the log keeps."""
+        shot = ((apart * weight + (1 << 15)) >> 16).clip(-_SHOT_MAX, _SHOT_MAX)
+        shift = max(int(np.abs(shot).max()).bit_length() - _ROW_BITS, 0)
+        self.last[:] = ((shot + (1 << shift >> 1)) >> shift).clip(-_ROW_MAX, _ROW_MAX)
+        self.state["shift"] = shift
         # A scatter that is full stays as it is: it has seen tens of thousands of shots.
-        if self.shots < MOST_SHOTS and moment.has_room(self.scatter, self.last):
-            moment.add(self.scatter, self.last, 1)
+        if self.shots < MOST_SHOTS and moment.has_room(self.scatter, self._last()):
+            moment.add(self.scatter, self._last(), 1)
             self.state["shots"] += 1
             self.state["added"] = 1
 
+    def _last(self) -> NDArray[np.int16]:
+        return self.last.astype(np.int16) << int(self.state["shift"])
+
     def take_back(self) -> None:
-        """Undo the last `begin` and `absorb`."""
+        """Undo the last `begin`, `absorb` and `settle`."""
         if self.state["added"]:
-            moment.add(self.scatter, self.last, -1)
+            moment.add(self.scatter, self._last(), -1)
             self.state["shots"] -= 1
         self.state["sharpness"], self.state["added"] = self.state["before"], 0
+        self.log.take_back()
         self.stale = True
 
-    def merge(self, other: Moment) -> None:
-        """Add another head's scatter, less the prior, which both have."""
+    def forget(self, index: int) -> None:
+        """Take out what the log has of a class; later classes move up by one."""
+        for shot in self.log.counted(index):
+            moment.add(self.scatter, shot, -1)
+            self.state["shots"] -= 1
+        self.log.drop(index)
+        self.log.renumber(index)
+        self.state["added"] = 0
+        self.stale = True
+
+    def is_logged(self, arena: Arena, index: int) -> bool:
+        """Whether all shots of a class are in the log, so that `forget` takes all of it back."""
+        return self.log.of_class(index) == int(arena.shots[index])
+
+    def merge(self, arena: Arena, other: Moment, places: Sequence[int], known: int) -> None:
+        """Add another head's scatter, less the prior, which both have.
+
+        Args:
+            arena: of the head, which has the other's classes by now.
+            other: the other's.
+            places: what its classes are here.
+            known: how many classes the head had; of those that are new the shots are taken over, too.
+        """
+        self.log.trim(arena.n_slots)
         total = self.scatter.astype(np.int64) + other.scatter
         diagonal = moment.diagonal(self.layout.dim)
         total[diagonal] -= PRIOR
+        halved = False
         while total[diagonal].max() > moment.MOST:
             total >>= 1
             total[diagonal] += PRIOR // 2
+            halved = True
         self.scatter[:] = total
         self.state["shots"] = min(self.shots + other.shots, MOST_SHOTS)
         self.state["added"] = 0
         self.stale = True
+        if halved:
+            self.log.clear()
+            return
+        for source, place in enumerate(places):
+            if place >= known:
+                self.log.take_over(other.log, source, place, arena.n_slots)
 
     def sections(self) -> dict[str, bytes]:
         """What a snapshot keeps."""
+        logged = {"log": self.log.section()} if self.log.count else {}
         return {
             "ridge": STATE_SECTION.pack(self.shots, int(self.state["sharpness"])),
             "scatter": self.scatter.tobytes(),
+            **logged,
         }
 
-    def restore(self, state: bytes, scatter: bytes) -> None:
-        """Take over the sections of a snapshot.
+    def restore(self, state: bytes, scatter: bytes, log: bytes, slots: int, classes: int) -> None:
+        """Take over the sections of a snapshot of so many proxies and classes.
 
         Raises:
-            SnapshotCorruptError: a scatter that no shots have, or a sharpness out of its range.
+            SnapshotCorruptError: a scatter that no shots have, or not those of the log; a sharpness out of its range.
         """
         shots, sharpness = STATE_SECTION.unpack(state)
-        self.scatter[:] = np.frombuffer(scatter, "<i4")
-        places = moment.diagonal(self.layout.dim)
-        diagonal = self.scatter[places]
-        possible = abs(sharpness) <= SHARPNESS_MAX and diagonal.min() > 0 and diagonal.max() <= moment.MOST
-        if possible:
-            # Shots leave at least the prior in every direction; with less than a part of it solutions would overflow.
-            self.scatter[places] -= LEAST
-            with np.errstate(all="ignore"):
-                self._factorise(self.scatter, self.factor, FLOOR)
-            self.scatter[places] += LEAST
-            possible = bool(self.factor[places].min() > np.sqrt(FLOOR))
-        if not possible:
-            raise SnapshotCorruptError("the snapshot's scatter is none that shots can have. Use a backup")
         self.state[()] = 0
         self.state["shots"], self.state["sharpness"] = shots, sharpness
+        numbers = np.frombuffer(scatter, "<i4")
+        places = moment.diagonal(self.layout.dim)
+        possible = (
+            abs(sharpness) <= SHARPNESS_MAX
+            and numbers[places].min() > 0
+            and numbers.max() <= moment.MOST
+            and numbers.min() >= -moment.MOST
+            and self.log.restore(log, slots, classes)
+        )
+        if possible:
+            # Shots leave at least the prior in every direction; with less than a part of it solutions would overflow.
+            self.scatter[:] = numbers
+            self.scatter[places] -= LEAST
+            for shot in self.log.counted():
+                moment.add(self.scatter, shot, -1)
+            with np.errstate(all="ignore"):
+                self._factorise(self.scatter, self.factor, FLOOR)
+            possible = bool(self.factor[places].min() > np.sqrt(FLOOR))
+        if not possible:
+            raise SnapshotCorruptError("the snapshot's scatter is none that its shots can have. Use a backup")
+        self.scatter[:] = numbers
         self.stale = True
 
 

@@ -23,6 +23,8 @@ typedef struct eimp_method {
     /* Whether what a snapshot says in the sections `kept`, the rest of which is fine, is what a head of this dim can say:
      * EIMP_OK, EIMP_E_CORRUPT, or what reading gave. */
     int (*check)(const eimp_head *head, const struct eimp_source *source);
+    /* For a log of so many bytes, which is about to be read into `kept`. */
+    void (*make_room)(eimp_head *head, uint32_t log_bytes);
 } eimp_method;
 
 #endif

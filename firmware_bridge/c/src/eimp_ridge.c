@@ -9,6 +9,7 @@
 void eimp_ridge_clear(eimp_ridge *ridge) {
     const uint32_t dim = ridge->head->dim;
     memset(ridge->state, 0, sizeof *ridge->state);
+    eimp_ridge_log_cut(ridge, 0);
     if (ridge->base) memcpy(ridge->scatter, ridge->base, eimp_packed_bytes(dim));
     else memset(ridge->scatter, 0, eimp_packed_bytes(dim));
     for (uint32_t i = 0, at = 0; i < dim; at += ++i + 1u) ridge->scatter[at] += EIMP_RIDGE_ONE;
@@ -29,33 +30,49 @@ int32_t eimp_ridge_centre(const eimp_head *head, int32_t index, uint32_t i) {
     return (int32_t)eimp_floor_div(2 * (int64_t)total + classes, 2 * (int64_t)classes);
 }
 
-/* Add the difference between a point and a centre, `weight` times 2^15 as long; the point's components are times
- * 2^(14 + shift), rounded down. */
+/* Add the difference between a point and a centre, `weight` times 2^15 as long, as the int8 row and shift that the log
+ * keeps; the point's components are times 2^(14 + shift), rounded down. */
 static void add(eimp_ridge *ridge, const eimp_point *point, int32_t index, uint32_t weight) {
     const eimp_head *head = ridge->head;
+    int16_t *wide = (int16_t *)(void *)ridge->sides;
+    int32_t largest = 0;
+    uint8_t shift = 0;
     for (uint32_t i = 0; i < head->dim; i++) {
         const int32_t value = (point->high[i] * 256 + point->low[i]) >> point->shift;
         const int64_t apart = (eimp_wide(value - eimp_ridge_centre(head, index, i), (int32_t)weight) + (1 << 15)) >> 16;
-        ridge->last[i] = (int16_t)(apart > 32767 ? 32767 : apart < -32767 ? -32767 : apart);
+        wide[i] = (int16_t)(apart > 32767 ? 32767 : apart < -32767 ? -32767 : apart);
+        const int32_t size = wide[i] < 0 ? -wide[i] : wide[i];
+        if (size > largest) largest = size;
     }
+    while (largest >> shift > 127) shift++;
+    for (uint32_t i = 0; i < head->dim; i++) {
+        const int32_t value = (wide[i] + (1 << shift >> 1)) >> shift;
+        ridge->last[i] = (int8_t)(value > 127 ? 127 : value < -127 ? -127 : value);
+    }
+    ridge->state->shift = shift;
+    (void)eimp_ridge_widened(ridge, ridge->last, shift);
     /* A scatter that is full stays as it is: it has seen tens of thousands of shots. */
-    if (ridge->state->shots == UINT32_MAX || !eimp_moment_has_room(ridge->scatter, ridge->last, head->dim)) return;
-    eimp_moment_add(ridge->scatter, ridge->last, head->dim, 1);
+    if (ridge->state->shots == UINT32_MAX || !eimp_moment_has_room(ridge->scatter, wide, head->dim)) return;
+    eimp_moment_add(ridge->scatter, wide, head->dim, 1);
     ridge->state->shots++;
     ridge->state->added = 1;
 }
 
 /* The shot at hand, whose class's mean does not know it yet. */
-static void absorb(eimp_ridge *ridge, int32_t index) {
+static void absorb(eimp_ridge *ridge, int32_t index, uint32_t shots) {
     const eimp_head *head = ridge->head;
-    const uint64_t classes = eimp_n_classes(head);
+    const uint32_t classes = eimp_n_classes(head);
     ridge->stale = 1;
     if (index >= 0) {
         const uint64_t count = eimp_capped(eimp_meta(head, (uint32_t)index)->count);
         add(ridge, &head->shot, index, eimp_isqrt((count << 30) / (count + 1)));
     } else if (classes) {
-        add(ridge, &head->shot, -1, eimp_isqrt((classes << 30) / (classes + 1)));
+        add(ridge, &head->shot, -1, eimp_isqrt(((uint64_t)classes << 30) / (classes + 1u)));
+    } else {
+        memset(ridge->last, 0, head->dim);
+        ridge->state->shift = 0;
     }
+    eimp_ridge_log_add(ridge, index >= 0 ? (uint32_t)index : classes, shots);
 }
 
 /* The first eight shots of a class, then eight for each doubling. */
@@ -100,8 +117,9 @@ int eimp_ridge_learn_quantised(eimp_ridge *ridge, int32_t index, const eimp_labe
             if (shots >= 3) observe(ridge, head->mean_dots[index], head->mean_dots[rival]);
         }
     }
-    absorb(ridge, index);
+    absorb(ridge, index, shots);
     eimp_learn_shot(head, index, label, own, other);
+    eimp_ridge_log_make_way(ridge);
     return EIMP_OK;
 }
 
@@ -117,28 +135,33 @@ int eimp_ridge_undo(eimp_ridge *ridge) {
     const int status = eimp_undo(ridge->head);
     if (status != EIMP_OK) return status;
     if (ridge->state->added) {
-        eimp_moment_add(ridge->scatter, ridge->last, ridge->head->dim, -1);
+        eimp_moment_add(ridge->scatter, eimp_ridge_widened(ridge, ridge->last, ridge->state->shift), ridge->head->dim, -1);
         ridge->state->shots--;
     }
     ridge->state->sharpness = ridge->state->before;
     ridge->state->added = 0;
+    eimp_ridge_log_take_back(ridge);
     ridge->stale = 1;
     return EIMP_OK;
 }
 
-void eimp_ridge_forgot(eimp_ridge *ridge) {
+void eimp_ridge_forgot(eimp_ridge *ridge, uint32_t index) {
     ridge->stale = 1;
+    ridge->state->added = 0;
+    eimp_ridge_log_forget(ridge, index);
     if (!eimp_n_classes(ridge->head)) eimp_ridge_clear(ridge);
 }
 
 int eimp_ridge_forget(eimp_ridge *ridge, const eimp_label *label) {
-    const int status = eimp_forget(ridge->head, label);
-    if (status == EIMP_OK) eimp_ridge_forgot(ridge);
-    return status;
+    const int32_t index = eimp_find(ridge->head, label);
+    if (index < 0) return index;
+    eimp_remove_class(ridge->head, (uint32_t)index);
+    eimp_ridge_forgot(ridge, (uint32_t)index);
+    return EIMP_OK;
 }
 
-/* Another head's scatter, less the prior, which both have. */
-static void add_scatter(eimp_ridge *ridge, const eimp_ridge *other) {
+/* Another head's scatter, less the prior, which both have. Returns whether both were halved to fit. */
+static int add_scatter(eimp_ridge *ridge, const eimp_ridge *other) {
     const uint32_t dim = ridge->head->dim, size = eimp_packed_bytes(dim) / 4u;
     uint32_t halvings = 0;
     for (uint32_t i = 0, at = 0; i < dim; at += ++i + 1u) {
@@ -156,9 +179,11 @@ static void add_scatter(eimp_ridge *ridge, const eimp_ridge *other) {
         }
     const uint32_t room = UINT32_MAX - ridge->state->shots;
     ridge->state->shots += eimp_least(room, other->state->shots);
+    return halvings > 0;
 }
 
-/* How far two heads' means of a class lie apart is scatter within it, as of at most four shots. */
+/* How far two heads' means of a class lie apart is scatter within it, as of at most four shots. Such a class is not
+ * forgotten exactly: its shots leave the log. */
 static void pool(eimp_ridge *ridge, const eimp_head *other, uint32_t source) {
     const eimp_head *head = ridge->head;
     const int32_t index = eimp_find(head, &eimp_record_at(other, source)->label);
@@ -168,6 +193,7 @@ static void pool(eimp_ridge *ridge, const eimp_head *other, uint32_t source) {
     const uint64_t own = eimp_capped(eimp_meta(head, (uint32_t)index)->count), count = eimp_capped(point.weight);
     const uint64_t weight = (own * count << 30) / (own + count), most = (uint64_t)EIMP_RIDGE_MERGED << 30;
     add(ridge, &point, index, eimp_isqrt(weight < most ? weight : most));
+    eimp_ridge_log_drop(ridge, (uint32_t)index);
 }
 
 int eimp_ridge_merge(eimp_ridge *ridge, eimp_ridge *other) {
@@ -175,9 +201,15 @@ int eimp_ridge_merge(eimp_ridge *ridge, eimp_ridge *other) {
     if (status != EIMP_OK) return status;
     if (!ridge->head->backbone_length && other->head->backbone_length > ridge->head->backbone_room)
         return EIMP_E_CAPACITY;
+    const uint32_t known = eimp_n_classes(ridge->head);
     for (uint32_t source = 0; source < eimp_n_classes(other->head); source++) pool(ridge, other->head, source);
     (void)eimp_merge(ridge->head, other->head);
-    add_scatter(ridge, other);
+    const int halved = add_scatter(ridge, other);
+    eimp_ridge_log_cut(ridge, halved ? 0 : ridge->state->logged);
+    for (uint32_t source = 0; source < eimp_n_classes(other->head) && !halved; source++) {
+        const uint32_t index = (uint32_t)eimp_find(ridge->head, &eimp_record_at(other->head, source)->label);
+        if (index >= known) eimp_ridge_log_take_over(ridge, other, source, index);
+    }
     ridge->state->added = 0;
     ridge->stale = 1;
     return EIMP_OK;

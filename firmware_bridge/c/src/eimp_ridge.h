@@ -34,11 +34,14 @@ int eimp_ridge_init(void *arena, size_t bytes, const eimp_config *config, const 
 eimp_head *eimp_ridge_head(eimp_ridge *ridge);
 
 /* As eimp_learn, eimp_undo, eimp_forget and eimp_merge. What the shots of a forgotten class said about the scatter within
- * classes stays, until the last class is forgotten. */
+ * classes is taken back as far as the log has them; the rest stays until the last class is forgotten. */
 int eimp_ridge_learn(eimp_ridge *ridge, const eimp_label *label, const int16_t *embedding);
 int eimp_ridge_undo(eimp_ridge *ridge);
 int eimp_ridge_forget(eimp_ridge *ridge, const eimp_label *label);
 int eimp_ridge_merge(eimp_ridge *ridge, eimp_ridge *other);
+
+/* Whether the log has every shot of a class, so that forgetting it takes all of it back. */
+int eimp_ridge_is_logged(const eimp_ridge *ridge, uint32_t index);
 
 /* As eimp_predict; `cosine_q23` is how well the thing is known, in [-1, 1], to which thresholds belong. confidence_q16,
  * which may be NULL, is the probability, times 2^16, that the answer is right about a taught thing; below one half the

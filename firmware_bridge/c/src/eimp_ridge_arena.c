@@ -11,7 +11,7 @@
 typedef struct division {
     eimp_config proxies;
     eimp_layout layout;
-    uint32_t row_bytes, max_rows, moment_bytes;
+    uint32_t row_bytes, max_rows, max_classes, moment_bytes;
     size_t end;
 } division;
 
@@ -48,13 +48,14 @@ static int divide(const eimp_config *config, division *d) {
     const int status = eimp_ridge_layout_for(config->dim, config->budget, config->undo, &d->layout);
     if (status != EIMP_OK) return status;
     d->proxies = *config;
-    d->proxies.budget = d->max_rows = 0;
+    d->proxies.budget = d->max_rows = d->max_classes = 0;
     for (uint8_t undo = EIMP_UNDO_NO; undo <= EIMP_UNDO_YES; undo++) {
         if (eimp_ridge_layout_for(config->dim, config->budget, undo, &other) != EIMP_OK) continue;
         const uint32_t budget = EIMP_HEADER_BYTES + other.journal_bytes + other.pool_bytes;
         const uint32_t rows = other.pool_bytes / other.slot_bytes;
         if (budget > d->proxies.budget) d->proxies.budget = budget;
         if (rows > d->max_rows) d->max_rows = rows;
+        if (other.max_classes > d->max_classes) d->max_classes = other.max_classes;
     }
     d->proxies.undo = EIMP_UNDO_NO;
     d->row_bytes = row_bytes(config->dim);
@@ -74,8 +75,9 @@ size_t eimp_ridge_arena_size(const eimp_config *config) {
 uint32_t eimp_ridge_snapshot_max_size(const eimp_config *config) {
     division d;
     if (divide(config, &d) != EIMP_OK) return 0;
+    /* Where a proxy could be there may be an entry of the log, which is smaller; where a record is, too. */
     return eimp_snapshot_max_size(&d.proxies) + EIMP_KEPT * EIMP_SNAPSHOT_ENTRY_BYTES + EIMP_RIDGE_SAVED_BYTES +
-           eimp_packed_bytes(config->dim);
+           eimp_packed_bytes(config->dim) + d.max_classes * EIMP_RECORD_BYTES;
 }
 
 int eimp_ridge_init(void *arena, size_t bytes, const eimp_config *config, const int32_t *base, eimp_ridge **ridge) {
@@ -93,7 +95,7 @@ int eimp_ridge_init(void *arena, size_t bytes, const eimp_config *config, const 
     if (status != EIMP_OK) return status;
     at += inside;
     made->state = (eimp_ridge_state *)(void *)at;
-    made->last = (int16_t *)(void *)(made->state + 1);
+    made->last = (int8_t *)(made->state + 1);
     at += EIMP_RIDGE_STATE_BYTES + (2u * dim + 3u) / 4u * 4u;
     made->scatter = (int32_t *)(void *)at;
     made->factor = (float *)(void *)(at + eimp_packed_bytes(dim));

@@ -6,6 +6,7 @@
 
 #define SHARPNESS_MAX (6 << 16)
 #define LEAST (EIMP_RIDGE_ONE / 4)
+#define MOST (1 << 30)
 #define LEAST_ROOT 0.5f /* of a pivot: that of EIMP_RIDGE_FLOOR */
 
 static int teach(eimp_head *head, const eimp_label *label, const int16_t *embedding) {
@@ -36,9 +37,31 @@ static int read_scatter(eimp_ridge *ridge, const eimp_source *source, int32_t *s
     if (source->length[EIMP_SECTION_SCATTER] != kept->bytes) return EIMP_E_CORRUPT;
     const int status = source->read(source->context, source->at[EIMP_SECTION_SCATTER], ridge->factor, kept->bytes);
     if (status != EIMP_OK) return status;
+    for (uint32_t at = 0; at < kept->bytes / sizeof *scatter; at++)
+        if (scatter[at] >= MOST || scatter[at] <= -MOST) return EIMP_E_CORRUPT;
     for (uint32_t i = 0, at = 0; i < ridge->head->dim; at += ++i + 1u) {
-        if (scatter[at] <= 0 || scatter[at] >= 1 << 30) return EIMP_E_CORRUPT;
+        if (scatter[at] <= 0) return EIMP_E_CORRUPT;
         scatter[at] -= LEAST;
+    }
+    return EIMP_OK;
+}
+
+/* The scatter without the log's shots, which are read to where right-hand sides lie, behind the widened row. */
+static int without_log(eimp_ridge *ridge, const eimp_source *source, int32_t *scatter, uint32_t shots) {
+    const uint32_t dim = ridge->head->dim, step = ridge->row_bytes, bytes = source->length[EIMP_SECTION_LOG];
+    const uint32_t room = source->layout.pool_bytes / source->layout.slot_bytes - source->state.n_slots;
+    int8_t *row = (int8_t *)ridge->sides + 4u * dim;
+    eimp_ridge_shot shot;
+    if (bytes % step || bytes / step > eimp_least(room, EIMP_RIDGE_MOST_LOGGED)) return EIMP_E_CORRUPT;
+    for (uint32_t at = 0; at < bytes; at += step) {
+        const int status = source->read(source->context, source->at[EIMP_SECTION_LOG] + at, row, step);
+        if (status != EIMP_OK) return status;
+        memcpy(&shot, row + step - EIMP_RIDGE_META_BYTES, sizeof shot);
+        if (shot.cls >= source->state.n_classes || shot.shift > EIMP_RIDGE_LOGGED_SHIFT || shot.counted > 1u ||
+            shot.counted > shots)
+            return EIMP_E_CORRUPT;
+        shots -= shot.counted;
+        if (shot.counted) eimp_moment_add(scatter, eimp_ridge_widened(ridge, row, shot.shift), dim, -1);
     }
     return EIMP_OK;
 }
@@ -53,6 +76,7 @@ static int check(const eimp_head *head, const eimp_source *source) {
     int status = source->read(source->context, source->at[EIMP_SECTION_RIDGE], &state, EIMP_RIDGE_SAVED_BYTES);
     if (status == EIMP_OK && (state.sharpness > SHARPNESS_MAX || state.sharpness < -SHARPNESS_MAX)) status = EIMP_E_CORRUPT;
     if (status == EIMP_OK) status = read_scatter(ridge, source, scatter);
+    if (status == EIMP_OK) status = without_log(ridge, source, scatter, state.shots);
     if (status != EIMP_OK) return status;
     eimp_moment_factor(scatter, ridge->factor, head->dim, EIMP_RIDGE_FLOOR, ridge->scratch);
     for (uint32_t i = 0, at = 0; i < head->dim; at += ++i + 1u)
@@ -65,4 +89,5 @@ const eimp_method eimp_ridge_method = {.teach = teach,
                                        .clear = clear,
                                        .scores = scores,
                                        .layout_for = eimp_ridge_layout_for,
-                                       .check = check};
+                                       .check = check,
+                                       .make_room = eimp_ridge_log_open};

@@ -16,6 +16,7 @@ const char eimp_section_names[] =
     "low\0\0\0\0\0"
     "ridge\0\0\0"
     "scatter\0"
+    "log\0\0\0\0\0"
     "backbone";
 
 eimp_column eimp_column_of(const eimp_head *head, uint32_t section) {

@@ -24,6 +24,7 @@ enum eimp_section {
     EIMP_SECTION_KEPT, /* `kept` of the head: of a second moment */
     EIMP_SECTION_RIDGE = EIMP_SECTION_KEPT,
     EIMP_SECTION_SCATTER,
+    EIMP_SECTION_LOG,
     EIMP_SECTION_BACKBONE = EIMP_SECTION_KEPT + EIMP_KEPT,
     EIMP_SECTIONS_END
 };

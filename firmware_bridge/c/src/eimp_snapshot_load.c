@@ -207,6 +207,7 @@ int eimp_snapshot_load(eimp_head *head, eimp_read_fn read, void *context, uint32
     head->shrinkage = s.config.shrinkage;
     head->backbone_length = (uint16_t)s.length[EIMP_SECTION_BACKBONE];
     load_words(head, &s);
+    if (head->method) head->method->make_room(head, s.length[EIMP_SECTION_LOG]);
     for (uint32_t section = EIMP_SECTION_CLASSES; section < EIMP_SECTIONS_END; section++) {
         const eimp_column shape = eimp_column_of(head, section);
         for (uint32_t place = 0; place < shape.items; place++)
