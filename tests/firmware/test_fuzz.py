@@ -22,6 +22,7 @@ FAULTS = [
     ("frame", "eimp_frame.c", "parser->length < parser->capacity)", "parser->length <= parser->capacity)"),
     ("snapshot", "eimp_snapshot_load.c", "config->budget > head->budget_room || ", ""),
     ("snapshot", "eimp_ridge_method.c", "source->length[EIMP_SECTION_SCATTER] != kept->bytes", "0"),
+    ("snapshot", "eimp_ridge_method.c", "eimp_least(room, EIMP_RIDGE_MOST_LOGGED)", "room + 4096u"),
     ("store", "eimp_store_scan.c", "view->commit.field[1] <= eimp_store_capacity(config)", "1"),
     ("rpc", "eimp_rpc.c", "ahead == 0 && crc == rpc->request_crc", "0"),
 ]
