@@ -76,13 +76,19 @@ def _open(ort: Any, content: bytes, where: str, options: Any, chosen: Sequence[s
     switched off: the first provider is left out instead, then the next. CPU comes last, also where it was not asked
     for: a network that does not start there either is broken.
     """
+
+    class Session(ort.InferenceSession):  # type: ignore[misc]
+        """1.16 to 1.20 do not heed the argument that switches it off; all of them, and 1.32, read this attribute."""
+
+        _enable_fallback = property(lambda self: False, lambda self, value: None)
+
     attempts = [list(chosen[first:]) for first in range(len(chosen))]
     if attempts[-1] != [_CPU]:
         attempts.append([_CPU])
     why = ""
     for names in attempts:
         try:
-            return ort.InferenceSession(content, options, providers=names, enable_fallback=0), why
+            return Session(content, options, providers=names, enable_fallback=0), why
         except Exception as error:  # onnxruntime has no common base for what a broken file raises
             why, last = why or " ".join(str(error).split())[:400], error
     raise BundleError(
