@@ -21,7 +21,7 @@ CENTRES, QUICK_CENTRES = 20, 3
 NOISE = 0.05
 """Noise of a copy, as a share of each component's standard deviation: equal copies would be too easy."""
 N_INIT = 1
-REPEATS = 5
+REPEATS = 21
 TIME_RATIO, INERTIA_RATIO = 1.5, 1.01
 OURS, PEER = "ImprintClassifier", "scikit-learn KMeans"
 
