@@ -48,12 +48,13 @@ def check_embeddings(x: Any, dim: int) -> NDArray[np.float32]:
         ShapeError: wrong rank, width or type, or no rows.
     """
     try:
-        given = np.asarray(x)
-        if given.dtype.kind not in "fiub":
-            raise TypeError(f"their type is {given.dtype}")
-        # What float32 cannot hold becomes infinite, which `quantize` refuses.
-        with np.errstate(over="ignore"):
-            rows = given.astype(np.float32, copy=False)
+        rows = np.asarray(x)
+        if rows.dtype.kind not in "fiub":
+            raise TypeError(f"their type is {rows.dtype}")
+        if rows.dtype != np.float32:
+            # What float32 cannot hold becomes infinite, which `quantize` refuses.
+            with np.errstate(over="ignore"):
+                rows = rows.astype(np.float32)
     except (TypeError, ValueError, OverflowError) as error:
         raise ShapeError(f"embeddings must be numbers of shape (n, {dim}); got {type(x).__name__}: {error}") from None
     if rows.ndim != 2 or rows.shape[1] != dim or rows.shape[0] == 0:
