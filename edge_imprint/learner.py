@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_imprint.backbones import Backbone, ImageLike, load_backbone
-from edge_imprint.errors import BackboneMismatchError, BundleError, ShapeError
+from edge_imprint.errors import BackboneMismatchError, BundleError, NotTaughtError, ShapeError, ValueRangeError
 from edge_imprint.head import ImprintHead
 from edge_imprint.head.drift_report import Drift
 from edge_imprint.head.odd_shots import OddShots
@@ -113,7 +113,9 @@ class Learner:
         pictures = _many(images)
         if not pictures:
             raise ShapeError("learn needs at least one picture; got an empty list. Pass a picture or several.")
-        self.head.partial_fit(self._usable(pictures), label)
+        embeddings = self.backbone.embed(pictures)
+        self._check_usable(embeddings)
+        self.head.partial_fit(embeddings, label)
 
     def predict(self, image: ImageLike) -> Prediction:
         """Recognise one picture.
@@ -129,17 +131,13 @@ class Learner:
         pictures = list(images) if isinstance(images, list | tuple) else _many(cast(ImageLike, images))
         if not pictures:
             return []
-        embeddings = self._usable(pictures)
-        with self.head.lock:  # the names of the classes that the answer is about, whatever other threads teach
-            answer = self.head.answer(embeddings, live=True)
-            classes: list[Label] = self.head.classes_.tolist()
-        sure = [None] * len(pictures) if answer.confidences is None else answer.confidences.tolist()
-        predictions = []
-        rows = zip(answer.scores.tolist(), answer.labels, answer.verdicts, sure, strict=True)
-        for row, label, verdict, confidence in rows:
-            scores = dict(zip(classes, row, strict=True))
-            predictions.append(Prediction(label, scores[label], str(verdict), scores, confidence))
-        return predictions
+        embeddings = self.backbone.embed(pictures)
+        try:
+            told = self.head.tell(embeddings)
+        except (NotTaughtError, ValueRangeError):
+            self._check_usable(embeddings)  # here, because no frame of a working backbone should pay for it
+            raise
+        return [Prediction(label, scores[label], verdict, scores, sure) for label, verdict, scores, sure in told]
 
     def advice(self) -> list[Advice]:
         """What to show next, and what is wrong with what was shown: `ImprintHead.advice`."""
@@ -209,17 +207,15 @@ class Learner:
         head.odd_shots = OddShots()
         return learner
 
-    def _usable(self, pictures: list[ImageLike]) -> NDArray[np.float32]:
-        """Embeddings, none of which is zero: a direction is all that a head sees of an embedding."""
-        embeddings = self.backbone.embed(pictures)
+    def _check_usable(self, embeddings: NDArray[np.float32]) -> None:
+        """Refuse zeros: a direction is all that a head sees of an embedding."""
         for number, row in enumerate(embeddings):
             if not row.any():
                 raise BundleError(
                     f"an embedding must not be all zeros; backbone {self.backbone.name} gave zeros for "
-                    f"picture {number + 1} of {len(pictures)}. Its file is broken or fed wrongly: try "
+                    f"picture {number + 1} of {len(embeddings)}. Its file is broken or fed wrongly: try "
                     "another embedding= or preprocessing= of load_backbone, or another backbone."
                 )
-        return embeddings
 
 
 def _opened(backbone: str | os.PathLike[str] | Backbone) -> Backbone:

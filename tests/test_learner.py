@@ -282,6 +282,11 @@ def test_a_backbone_that_gives_zeros_is_told_apart_from_a_bad_picture(
     with pytest.raises(BundleError, match=r"mcunetv2_large gave zeros for picture 1 of 1.*preprocessing="):
         learner.learn(clothing["pants"][0], "pants")
     assert learner.head.shots_per_class() == {}
+    with pytest.raises(BundleError, match=r"mcunetv2_large gave zeros for picture 1 of 2"):
+        learner.predict_many(clothing["pants"][:2])
+    learner.head.partial_fit(np.ones((1, learner.head.dim)), "pants")
+    with pytest.raises(BundleError, match=r"mcunetv2_large gave zeros for picture 1 of 1"):
+        learner.predict(clothing["pants"][0])
 
 
 def test_a_missing_snapshot(tmp_path: Path) -> None:

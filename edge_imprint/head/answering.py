@@ -33,6 +33,22 @@ class Answer(NamedTuple):
     confidences: NDArray[np.float32] | None
 
 
+class Told(NamedTuple):
+    """What a head says of one embedding, in Python's own types.
+
+    Attributes:
+        label: the best class.
+        verdict: "known", "uncertain" or "unknown".
+        scores: of every class.
+        confidence: as in `Answer`, of this one.
+    """
+
+    label: Label
+    verdict: str
+    scores: dict[Label, float]
+    confidence: float | None
+
+
 class Answers:
     """The asking half of `ImprintHead`: nothing here changes what was learnt."""
 

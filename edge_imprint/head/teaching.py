@@ -7,20 +7,19 @@ not of the budget but of the program that asks for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge_imprint.head.answering import Answer, Answers
-from edge_imprint.head.drift import DriftMonitor
+from edge_imprint.head.answering import Answer, Answers, Told
 from edge_imprint.head.drift_report import Drift
 from edge_imprint.head.labels import Label
+from edge_imprint.head.live import LiveRows
 from edge_imprint.head.locking import exclusive
 from edge_imprint.head.odd_shots import FIRST_JUDGED, OddShots
 from edge_imprint.head.summaries import means_and_shots, summaries
-from edge_imprint.head.verdicts import verdicts_of
+from edge_imprint.head.verdicts import verdicts_of, words_of
 
 if TYPE_CHECKING:
     from edge_imprint.head.advice import Advice
@@ -34,7 +33,7 @@ class Teaching(Answers):
     """
 
     odd_shots: OddShots | None
-    _monitor: DriftMonitor | None
+    _monitor: LiveRows | None
     _means: NDArray[np.float32] | None
 
     @exclusive
@@ -58,7 +57,7 @@ class Teaching(Answers):
     def observe(self, X: ArrayLike) -> None:
         """Take in live embeddings, as they were answered, for `drift`; what was learnt does not change.
 
-        The first call makes a monitor of 8 bytes for each dimension and 600 more, outside the budget.
+        The first call makes a monitor of 40 bytes for each dimension and 750 more, outside the budget: `LiveRows`.
 
         Args:
             X: (n, dim) embeddings, in the order in which they came.
@@ -95,17 +94,33 @@ class Teaching(Answers):
         labels = [self._labels[place] for place in best.classes.tolist()]
         return Answer(labels, scores, verdicts_of(best, self._limits()), confidences)
 
+    @exclusive
+    def tell(self, X: ArrayLike) -> list[Told]:
+        """`answer` of live embeddings, one by one and in Python's own types: what a frame of a camera needs.
+
+        Raises:
+            NotTaughtError, ShapeError, ValueRangeError: as `answer`.
+        """
+        e16 = self._quantized(X)
+        best, scores, sure = self._engine.everything(e16)
+        self._observe(e16, best.classes)
+        labels, places = self._labels, best.classes.tolist()
+        confidences = [None] * len(places) if sure is None else sure.tolist()
+        rows = zip(places, words_of(best, self._limits()), scores.tolist(), confidences, strict=True)
+        return [Told(labels[place], word, dict(zip(labels, row, strict=True)), each) for place, word, row, each in rows]
+
     def _observe(self, e16: Any, best: NDArray[np.int64]) -> None:
         if self._monitor is None:
-            self._monitor = DriftMonitor(self._engine.arena.layout.dim)
+            self._monitor = LiveRows(self._engine.arena.layout.dim)
+        self._monitor.add(e16, best.tolist(), self._units)
+
+    def _units(self) -> NDArray[np.float32]:
+        """Means of the classes at length 1, (n_classes, dim)."""
         if self._means is None:
             means, _ = means_and_shots(self._engine.arena)
             lengths = np.linalg.norm(means, axis=1, keepdims=True)
             self._means = means / np.maximum(lengths, np.float32(1e-12))
-        for row, place in zip(e16, best.tolist(), strict=True):
-            wide = row.astype(np.float32)
-            inverse = 1.0 / sqrt(float(wide @ wide))
-            self._monitor.take(wide, inverse, place, float(self._means[place] @ wide) * inverse)
+        return self._means
 
     @exclusive
     def drift(self) -> Drift:
@@ -115,8 +130,9 @@ class Teaching(Answers):
             NotTaughtError: no class was taught yet.
         """
         self._check_taught()
-        monitor = self._monitor or DriftMonitor(self._engine.arena.layout.dim)
-        return monitor.report(*means_and_shots(self._engine.arena))
+        live = self._monitor or LiveRows(self._engine.arena.layout.dim)
+        live.settle(self._units)
+        return live.monitor.report(*means_and_shots(self._engine.arena))
 
     def _taught(self) -> None:
         """Thresholds, and what live pictures are compared with, are no longer those of what is known."""

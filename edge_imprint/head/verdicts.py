@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge_imprint.head.engine import Best
 
-_WORDS = np.array(["unknown", "uncertain", "known"])
+_WORD = np.dtype("<U9")  # as long as the longest: an array of them can take any other
 
 
 class Thresholds(NamedTuple):
@@ -20,15 +20,21 @@ class Thresholds(NamedTuple):
 
 
 def verdicts_of(best: Best, limits_q23: tuple[int, int] | None) -> NDArray[np.str_]:
-    """The verdict of each answer, (n,); all "uncertain" without thresholds, which are times 2^23.
+    """The verdict of each answer, (n,); all "uncertain" without thresholds, which are times 2^23."""
+    return np.array(words_of(best, limits_q23), _WORD)
+
+
+def words_of(best: Best, limits_q23: tuple[int, int] | None) -> list[str]:
+    """As `verdicts_of`, in words alone: for one answer, numpy's comparisons would take several times as long.
 
     What is more likely wrong than right is not "known", however well the thing itself is.
     """
+    scores = best.known_q23.tolist()
     if limits_q23 is None:
-        return np.full(best.known_q23.shape, "uncertain", dtype=_WORDS.dtype)
+        return ["uncertain"] * len(scores)
     known, unknown = limits_q23
-    sure = best.known_q23 >= known
-    if best.doubtful is not None:
-        sure &= ~best.doubtful
-    # What is sure is not below `unknown`, which is at most `known`.
-    return _WORDS[sure.astype(np.intp) + (best.known_q23 >= unknown)]
+    doubtful = [False] * len(scores) if best.doubtful is None else best.doubtful.tolist()
+    return [
+        "unknown" if score < unknown else "uncertain" if score < known or doubt else "known"
+        for score, doubt in zip(scores, doubtful, strict=True)
+    ]

@@ -103,3 +103,27 @@ def test_a_batch_is_looked_at_before_it_is_learnt(method):
     rows = np.stack([centres[0] + 0.2 * rng.normal(size=DIM), centres[1] + 0.2 * rng.normal(size=DIM)])
     head.partial_fit(rows, ["c3", "c1"])
     assert [(odd.number, odd.label, odd.looks_like) for odd in head.odd_shots.found()][:1] == [(61, "c3", "c0")]
+
+
+def test_telling_says_what_an_answer_says_and_observes(method):
+    head, centres, rng = taught(method)
+    x = centres[rng.integers(0, 4, 40)] + rng.normal(size=(40, DIM))
+    x[::4] = rng.normal(size=(10, DIM))  # never taught: not all verdicts are one
+    told, answer = head.tell(x), head.answer(x)
+    assert [one.label for one in told] == answer.labels
+    assert [one.verdict for one in told] == answer.verdicts.tolist() == head.verdicts(x).tolist()
+    assert len({one.verdict for one in told}) > 1
+    assert [list(one.scores) for one in told] == [head.classes_.tolist()] * 40
+    assert [list(one.scores.values()) for one in told] == answer.scores.tolist()
+    sure = None if answer.confidences is None else answer.confidences.tolist()
+    assert [one.confidence for one in told] == (sure or [None] * 40)
+    observed = ImprintHead(dim=DIM, budget="128KB", method=method).merge(head)
+    observed.observe(x)
+    assert head.drift() == observed.drift()
+
+
+def test_teaching_forgets_live_pictures_that_no_report_has_seen(method):
+    head, _, rng = taught(method)
+    head.observe(rng.normal(size=(20, DIM)) + 3)
+    head.forget("c3")
+    assert "0 live pictures" in head.drift().sentence
