@@ -273,6 +273,20 @@ def test_a_network_that_gives_nan_is_refused(tmp_path: Path) -> None:
         backbone.embed([np.zeros((8, 8, 3), np.uint8)])
 
 
+def test_numbers_whose_squares_leave_float32_are_finite_all_the_same(make_bundle: MakeBundle) -> None:
+    backbone = load_backbone(make_bundle())
+    picture = [np.zeros((8, 8, 3), np.uint8)]
+    for number in (3e38, 1e-30, 0.0):
+        backbone._runner = lambda tensor, number=number: np.full((1, backbone.dim), number, np.float32)
+        assert (backbone.embed(picture) == np.float32(number)).all()
+    for number in (np.inf, -np.inf, np.nan):
+        output = np.ones((1, backbone.dim), np.float32)
+        output[0, -1] = number
+        backbone._runner = lambda tensor, output=output: output
+        with pytest.raises(BundleError, match="must be finite"):
+            backbone.embed(picture)
+
+
 @pytest.mark.parametrize(
     ("package", "source", "extra"),
     [("onnxruntime", "bundle", "onnx"), ("ai_edge_litert", "vww_96_int8.tflite", "tflite")],
