@@ -1,6 +1,7 @@
 /* The one block of memory that a head lives in, and the journal that takes the last shot back.
  *
  * Slots 0 to n_classes - 1 are the class means, in class order; the centres follow in the order in which they came. */
+#include <stddef.h>
 #include <string.h>
 
 #include "eimp_internal.h"
@@ -42,6 +43,35 @@ uint32_t eimp_gather(eimp_head *head, uint32_t index) {
     uint32_t found = 0;
     for (uint32_t slot = eimp_n_classes(head); slot < n && found < head->max_centres; slot++)
         if (eimp_meta(head, slot)->cls == index) head->centres[found++] = slot;
+    return found;
+}
+
+/* A list runs through its class's centres, from the lowest slot up: mean_dots has the first, 0 where there is none and -1
+ * where the class is not wanted. A centre has the next one, which is below 2^26, in place of what its list knows: the last
+ * four bytes of its slot are 16 next + shift, as one number. */
+void eimp_list_centres(eimp_head *head, uint8_t stale) {
+    for (uint32_t index = eimp_n_classes(head); index--;)
+        head->mean_dots[index] = eimp_meta(head, index)->stale >= stale ? 0 : -1;
+    for (uint32_t slot = eimp_n_slots(head); slot-- > eimp_n_classes(head);) {
+        eimp_slot *meta = eimp_meta(head, slot);
+        int32_t *first = head->mean_dots + meta->cls;
+        if (*first < 0) continue;
+        const uint32_t link = (uint32_t)*first << 4 | meta->shift;
+        *first = (int32_t)slot;
+        memcpy((uint8_t *)meta + offsetof(eimp_slot, cls), &link, sizeof link);
+    }
+}
+
+uint32_t eimp_take_listed(eimp_head *head, uint32_t index) {
+    uint32_t found = 0;
+    for (uint32_t slot = (uint32_t)head->mean_dots[index], link; slot; slot = link >> 4) {
+        eimp_slot *meta = eimp_meta(head, slot);
+        if (found < head->max_centres) head->centres[found++] = slot;
+        memcpy(&link, (uint8_t *)meta + offsetof(eimp_slot, cls), sizeof link);
+        meta->cls = (uint16_t)index;
+        meta->shift = (uint8_t)(link & 15u);
+        meta->stale = 0;
+    }
     return found;
 }
 

@@ -54,33 +54,28 @@ static uint32_t nearest(const eimp_head *head, uint32_t found, const eimp_point 
     return best;
 }
 
-/* The cheapest pair of the gathered centres; lowest slots win a tie. */
-static eimp_pair closest_pair(const eimp_head *head, uint32_t found) {
-    eimp_pair best = {EIMP_COST_MAX, -1, -1};
+/* The cheapest pair of the gathered centres and the best one so far; lowest slots win a tie. */
+static void closest_pair(const eimp_head *head, uint32_t found, eimp_pair *best) {
     for (uint32_t i = 0; i < found; i++)
         for (uint32_t j = i + 1; j < found; j++) {
             const uint32_t a = head->centres[i], b = head->centres[j];
             const uint32_t cost = eimp_ward(apart(head, a, b), eimp_meta(head, a)->count, eimp_meta(head, b)->count);
-            if (cost < best.cost) best = (eimp_pair){cost, (int32_t)a, (int32_t)b};
+            if (cost < best->cost || (cost == best->cost && (int32_t)a < best->first))
+                *best = (eimp_pair){cost, (int32_t)a, (int32_t)b};
         }
-    return best;
-}
-
-/* Pairs in the order of cost, first slot, second slot. */
-static int is_before(const eimp_pair *a, const eimp_pair *b) {
-    if (a->cost != b->cost) return a->cost < b->cost;
-    return a->first != b->first ? a->first < b->first : a->second < b->second;
 }
 
 /* Make one class with more than `keep` centres give a slot, whose content is the caller's to replace: the class whose
  * cheapest merge costs least. A class with one centre falls back to its mean. */
 static uint32_t free_slot(eimp_head *head, uint32_t keep) {
     eimp_pair best = {EIMP_COST_MAX, INT32_MAX, -1};
+    eimp_list_centres(head, 0);
     for (uint32_t index = 0; index < eimp_n_classes(head); index++) {
-        const uint32_t found = eimp_gather(head, index);
+        const uint32_t found = eimp_take_listed(head, index);
         if (found <= keep) continue;
-        const eimp_pair pair = found > 1 ? closest_pair(head, found) : (eimp_pair){0, -1, (int32_t)head->centres[0]};
-        if (is_before(&pair, &best)) best = pair;
+        const int32_t lowest = (int32_t)head->centres[0];
+        if (found > 1) closest_pair(head, found, &best);
+        else if (best.first >= 0 || lowest < best.second) best = (eimp_pair){0, -1, lowest};
     }
     if (best.first >= 0) eimp_join(head, (uint32_t)best.first, (uint32_t)best.second);
     return (uint32_t)best.second;
@@ -103,10 +98,10 @@ void eimp_place(eimp_head *head, uint32_t index, const eimp_point *point) {
         slot = centre_slot(head, share);
     } else {
         if (!found) return;
-        eimp_pair pair = {EIMP_COST_MAX, -1, -1};
+        eimp_pair pair = {EIMP_COST_MAX, 0, 0};
         /* Costs grow with the counts: the last pair's is a floor that saves looking at all pairs for every shot. */
         if (cost > record->pair_cost) {
-            pair = closest_pair(head, found);
+            closest_pair(head, found, &pair);
             record->pair_cost = pair.cost;
         }
         if (cost <= pair.cost) {

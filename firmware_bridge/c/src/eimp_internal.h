@@ -36,7 +36,7 @@
 #define EIMP_BLOCK 16u /* rows whose dot products are computed at once, in 64 bytes of stack */
 
 /* The numbers of a proxy, at the end of its slot. `stale` is that of the class whose mean the slot holds: whether the
- * coefficients alpha and beta of its proxies are out of date. */
+ * coefficients alpha and beta of its proxies are out of date; of a centre it says nothing. */
 typedef struct eimp_slot {
     uint32_t count;
     int32_t square; /* squared length of the row times 2^20 */
@@ -106,7 +106,8 @@ typedef struct eimp_kept {
 #define EIMP_KEPT EIMP_SNAPSHOT_MOMENT_SECTIONS
 
 /* The budget's bytes, `pool`: words | slots -> <- records | journal. Working memory: `high`, `low` and `query` of the
- * shot at hand, `centres` (slots of the class at hand), `mean_dots` (dot products of a query with each class mean). */
+ * shot at hand, `centres` (slots of the class at hand), `mean_dots` (dot products of a query with each class mean; before
+ * them, where lists of centres begin). */
 struct eimp_head {
     uint8_t *pool;
     eimp_record *records; /* where they end: class i is i + 1 before it; the journal follows */
@@ -199,6 +200,10 @@ void eimp_mark_stale(eimp_head *head, uint32_t index);
 void eimp_mark_all_stale(eimp_head *head);
 void eimp_loaded(eimp_head *head);
 uint32_t eimp_gather(eimp_head *head, uint32_t index); /* centres of a class into `centres`; how many */
+/* The same for every class, or for every one that is stale, in one pass over the slots: list them, then take each of them
+ * once, in any order. In between a centre's class and shift are not to be read, nor mean_dots; taking puts them back. */
+void eimp_list_centres(eimp_head *head, uint8_t stale);
+uint32_t eimp_take_listed(eimp_head *head, uint32_t index);
 
 /* eimp_cluster.c: streaming k-means. */
 void eimp_place(eimp_head *head, uint32_t index, const eimp_point *point);
@@ -206,7 +211,7 @@ uint32_t eimp_open_class(eimp_head *head, const eimp_label *label, const eimp_po
 
 /* eimp_score.c: cosines. */
 void eimp_refresh(eimp_head *head);
-/* Kappa of a class of whose centres, in `centres`, there are k > 0: how many shots its mean weighs in each proxy. */
+/* Kappa of a class of whose centres, in `centres`, there are k: how many shots its mean weighs in each proxy. */
 int32_t eimp_weight_of_mean(const eimp_head *head, const eimp_slot *mean, int32_t k);
 /* Calls `visit(context, slot, class, score)` for every slot in order; a score is cosine * 2^28 * length of the query. */
 typedef void (*eimp_visit_fn)(void *context, uint32_t slot, uint32_t index, int64_t score);

@@ -27,17 +27,25 @@ typedef struct proxy {
 
 static float scale_of(const eimp_head *head, uint32_t slot) { return half_to_the(14u + eimp_meta(head, slot)->shift); }
 
+/* Every class's kappa, to where dot products of the next query will be. */
+static void weigh_means(eimp_head *head) {
+    eimp_list_centres(head, 0);
+    for (uint32_t index = eimp_n_classes(head); index--;) {
+        const int32_t found = (int32_t)eimp_take_listed(head, index);
+        head->mean_dots[index] = eimp_weight_of_mean(head, eimp_meta(head, index), found);
+    }
+}
+
 /* The proxy at a place: the background, or slot `place` - 1. */
-static proxy proxy_at(eimp_head *head, uint32_t place) {
+static proxy proxy_at(const eimp_head *head, uint32_t place) {
     proxy p = {(int32_t)place - 1, 0, 0.0f, 0.0f, 1.0f, 0.0f, 1.0f};
     if (!place) return p;
     const eimp_slot *meta = eimp_meta(head, place - 1);
     p.mean = meta->cls;
     p.scale = scale_of(head, place - 1);
     if (place > eimp_n_classes(head)) {
-        const int32_t found = (int32_t)eimp_gather(head, p.mean);
         p.own = (float)eimp_least(meta->count, head->shrinkage);
-        p.weight = (float)(CENTRE_CAUTION * eimp_weight_of_mean(head, eimp_meta(head, p.mean), found));
+        p.weight = (float)(CENTRE_CAUTION * head->mean_dots[p.mean]);
         p.total = p.own + p.weight;
         p.mean_scale = scale_of(head, p.mean);
     }
@@ -111,6 +119,7 @@ static inline void refresh(eimp_ridge *ridge) {
     if (!eimp_n_classes(head)) return;
     for (uint32_t i = 0; i < dim; i++) ridge->ground[i] = (float)eimp_ridge_centre(head, -1, i) * half_to_the(14);
     eimp_moment_factor(ridge->scatter, ridge->factor, dim, EIMP_RIDGE_FLOOR, ridge->scratch);
+    weigh_means(head);
     for (uint32_t first = 0; first < places; first += EIMP_RIDGE_AT_ONCE) {
         const uint32_t count = eimp_least(EIMP_RIDGE_AT_ONCE, places - first);
         for (uint32_t column = 0; column < EIMP_RIDGE_AT_ONCE; column++) {

@@ -9,9 +9,10 @@
 #define TOP ((int32_t)1 << (WEIGHT_BITS - 1))
 #define SMALLEST_LENGTH2 ((int64_t)1 << 30)
 #define CAUTION 5
+#define SEARCHES 5u /* from the fifth stale class on, lists cost less than a search for each */
 
-/* Kappa of a class of k > 0 centres, which lie in `centres`: how many shots its mean weighs in each proxy, 1 to the
- * option `shrinkage` (empirical Bayes). */
+/* Kappa of a class of k centres, which lie in `centres`: how many shots its mean weighs in each proxy, 1 to the option
+ * `shrinkage` (empirical Bayes). */
 int32_t eimp_weight_of_mean(const eimp_head *head, const eimp_slot *mean, int32_t k) {
     uint32_t count = 0;   /* <= 255 * 2^16 < 2^24 */
     uint64_t lengths = 0; /* <= count * 2^21 */
@@ -22,7 +23,7 @@ int32_t eimp_weight_of_mean(const eimp_head *head, const eimp_slot *mean, int32_
         lengths += (uint64_t)own * (uint32_t)meta->square;
     }
     const int32_t total = (int32_t)count, most = head->shrinkage;
-    if (total < 2 * k) return most;
+    if (!k || total < 2 * k) return most;
     /* With total >= 2 k neither is above 2^21. */
     int32_t within = (int32_t)((int64_t)(((uint64_t)count << 20) - lengths) / (total - k));
     if (within < 0) within = 0;
@@ -37,13 +38,12 @@ static int32_t coefficient(int32_t weight, uint32_t length) {
     return (int32_t)eimp_rounded((int64_t)((uint64_t)(uint32_t)weight << EIMP_COEFFICIENT_BITS), length);
 }
 
-/* The coefficients of a class: of its centres, and of its mean, which answers for itself. */
-static void refresh_class(eimp_head *head, uint32_t index, eimp_slot *mean) {
+/* The coefficients of a class: of the centres found, and of its mean, which answers for itself. */
+static void refresh_class(eimp_head *head, uint32_t index, eimp_slot *mean, uint32_t found) {
     const int8_t *mean_row = eimp_row(head, index);
     const int32_t mean_norm2 = eimp_dot(mean_row, mean_row, head->dim);
-    const int32_t found = (int32_t)eimp_gather(head, index);
-    const int32_t kappa = found ? eimp_weight_of_mean(head, mean, found) : 0;
-    for (int32_t left = found; left >= 0; left--) {
+    const int32_t kappa = eimp_weight_of_mean(head, mean, (int32_t)found);
+    for (int32_t left = (int32_t)found; left >= 0; left--) {
         const uint32_t slot = left ? head->centres[left - 1] : index;
         eimp_slot *meta = eimp_meta(head, slot);
         const int8_t *row = eimp_row(head, slot);
@@ -71,10 +71,13 @@ static void refresh_class(eimp_head *head, uint32_t index, eimp_slot *mean) {
 }
 
 void eimp_refresh(eimp_head *head) {
+    uint32_t searches = SEARCHES;
     if (!head->any_stale) return;
     for (uint32_t index = eimp_n_classes(head); index--;) {
         eimp_slot *mean = eimp_meta(head, index);
-        if (mean->stale) refresh_class(head, index, mean);
+        if (!mean->stale) continue;
+        if (searches && !--searches) eimp_list_centres(head, 1);
+        refresh_class(head, index, mean, searches ? eimp_gather(head, index) : eimp_take_listed(head, index));
         mean->stale = 0;
     }
     head->any_stale = 0;
