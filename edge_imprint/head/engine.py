@@ -27,12 +27,12 @@ class Best(NamedTuple):
     Attributes:
         classes: its place, (n,).
         known_q23: what thresholds are drawn on, times 2^23, (n,): with proxies the cosine.
-        doubtful: whether it is more likely wrong than right, (n,); None with proxies, which say no probabilities.
+        doubtful: whether it is more likely wrong than right, n of them; None with proxies, which say no probabilities.
     """
 
     classes: NDArray[np.int64]
     known_q23: NDArray[np.int64]
-    doubtful: NDArray[np.bool_] | None = None
+    doubtful: list[bool] | None = None
 
 
 class Engine(Protocol):

@@ -33,7 +33,7 @@ def words_of(best: Best, limits_q23: tuple[int, int] | None) -> list[str]:
     if limits_q23 is None:
         return ["uncertain"] * len(scores)
     known, unknown = limits_q23
-    doubtful = [False] * len(scores) if best.doubtful is None else best.doubtful.tolist()
+    doubtful = best.doubtful or [False] * len(scores)
     return [
         "unknown" if score < unknown else "uncertain" if score < known or doubt else "known"
         for score, doubt in zip(scores, doubtful, strict=True)

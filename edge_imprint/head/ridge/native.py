@@ -75,7 +75,8 @@ class NativeRidgeEngine:
         classes, known = np.empty(len(e16), np.int64), np.empty(len(e16), np.int64)
         scores, sure = self._room(e16)
         self._head.answer(e16, scores, sure, classes, known)
-        return Best(classes, known, sure < np.float32(0.5)), scores, sure
+        # One or a few: numpy's comparison would take several times as long.
+        return Best(classes, known, [value < 0.5 for value in sure.tolist()]), scores, sure
 
     def _room(self, e16: Int16) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         return np.empty((len(e16), self.arena.n_classes), np.float32), np.empty(len(e16), np.float32)
