@@ -8,9 +8,9 @@ import pytest
 
 from benchmarks.firmware import footprint
 
-# The goal for the stack; ceilings for flash that hold today, above the goals of 6 KB and 14 KB. They go up only for what
-# users get for it: last by 0.2 KB for lists of centres, without which a class in a full head takes time with classes
-# times slots, and by 1.3 KB for the log of shots, with which a class is forgotten exactly.
+# The goal for the stack; ceilings for flash that hold today, above the goals of 6 KB and 14 KB. They go up only for
+# what users get for it: last by 0.2 KB for lists of centres, without which a class in a full head takes time with
+# classes times slots, and by 1.3 KB for the log of shots, with which a class is forgotten exactly.
 STACK_BYTES = 512
 # With a second moment, whose functions the protocol reaches through a pointer.
 MOMENT_STACK_BYTES = 580

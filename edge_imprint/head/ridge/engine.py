@@ -117,7 +117,11 @@ class NumpyRidgeEngine(NumpyEngine):
         scores = self._scores(e16)
         sure = self._confidences_q16(scores)
         best, known = answers.best_of(self.arena, self._moment, fixed.queries(e16), scores)
-        return Best(best, known, (sure < confidence.EVEN_Q16).tolist()), _fractions(scores[:, 1:], 23), _fractions(sure, 16)
+        return (
+            Best(best, known, (sure < confidence.EVEN_Q16).tolist()),
+            _fractions(scores[:, 1:], 23),
+            _fractions(sure, 16),
+        )
 
     def cosines(self, e16: fixed.Int64) -> NDArray[np.float32]:
         """As in `Engine`: scores in [-1, 1]."""
