@@ -12,20 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_imprint.head import ImprintHead, fixed
-from edge_imprint.head.budget import HEADER_BYTES, MAX_BUDGET, RECORD_BYTES, SLOT_META_BYTES, Layout
+from edge_imprint.head.budget import MAX_BUDGET, RECORD_BYTES, Layout
 from edge_imprint.head.labels import encode_label
 from edge_imprint.head.ridge.layout import RidgeLayout, row_bytes
-from edge_imprint.head.scoring import COEFFICIENT_BITS
 
 SHOTS_PER_PROXY = 800
 """Of the age at which a head keeps its proxies; a multiple of 8, since every eighth shot of a class is scored."""
 SCATTER = 0.6
-REFRESHED_TO = 30_000
-"""A head with more proxies than that starts with coefficients of its own: the head's first look at all of its classes
-takes time with classes times proxies, minutes with a million."""
 _CHUNK = 1 << 22
-_SLOTS_AT_ONCE = 1 << 16
-_STALE = 19
 
 
 def craft(dim: int, classes: int, proxies_each: int, method: str, *, spare_classes: int = 0) -> ImprintHead:
@@ -58,8 +52,6 @@ def craft(dim: int, classes: int, proxies_each: int, method: str, *, spare_class
     arena.header[:] = (slots, classes, SHOTS_PER_PROXY * slots)
     head._engine.loaded()
     head._taught()
-    if method == "proxies" and slots > REFRESHED_TO:
-        _coefficients(head)
     return head
 
 
@@ -71,19 +63,6 @@ def shots_of(head: ImprintHead, label: int, count: int, rng: np.random.Generator
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     noise = rng.normal(size=rows.shape) * SCATTER / np.sqrt(head.dim)
     return (rows + noise).astype(np.float32)
-
-
-def _coefficients(head: ImprintHead) -> None:
-    """Let every proxy answer for itself, and say that nothing is out of date; a class's next shot does it properly."""
-    arena, slots = head._arena, head._arena.n_slots
-    step = arena.layout.slot_bytes
-    for first in range(0, slots, _SLOTS_AT_ONCE):
-        some = slice(first, min(first + _SLOTS_AT_ONCE, slots))
-        length = np.sqrt((arena.high[some].astype(np.float32) ** 2).sum(axis=1))
-        arena.alpha[some], arena.beta[some] = np.rint((1 << COEFFICIENT_BITS) / length), 0
-    place = HEADER_BYTES + step - SLOT_META_BYTES + _STALE
-    np.ndarray((slots,), np.uint8, arena.buffer.data, place, (step,))[:] = 0
-    arena.stale.clear()
 
 
 def _budget(dim: int, classes: int, slots: int, method: str) -> int:

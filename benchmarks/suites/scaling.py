@@ -8,7 +8,6 @@ from benchmarks.context import Context
 from benchmarks.results import Result
 from benchmarks.scaling import curves, history
 from benchmarks.scaling import tables as rendered
-from benchmarks.scaling.crafted import REFRESHED_TO
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +29,6 @@ def run(context: Context, result: Result) -> None:
         "garbage_collector": "off while timing",
         "data": "seeded random clumps: time does not depend on what the embeddings show",
         "large_heads": "rows, counts and records written into the head's memory as the loader of snapshots does",
-        "coefficients": f"of heads above {REFRESHED_TO:,} proxies: each answers for itself until its class is taught",
         "limits": LIMITS,
     }
     curves.measure(context, result)

@@ -40,19 +40,6 @@ def test_a_crafted_head_is_one_that_a_snapshot_may_hold(method: str) -> None:
     assert len(head.classes_) == 13
 
 
-def test_a_large_head_answers_at_once_and_is_taught_properly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.scaling.crafted.REFRESHED_TO", 10)
-    large = craft(32, 12, 5, "proxies")
-    monkeypatch.undo()
-    usual = craft(32, 12, 5, "proxies")
-    shots = shots_of(usual, 3, 20, np.random.default_rng(0))
-    assert (large.predict(shots) == 3).all()
-    assert not np.array_equal(large.decision_function(shots), usual.decision_function(shots))
-    for head in (large, usual):
-        head.partial_fit(shots[:1], 3)
-    assert np.array_equal(large.decision_function(shots)[:, 3], usual.decision_function(shots)[:, 3])
-
-
 def test_a_head_of_one_proxy_a_class_keeps_its_size() -> None:
     head = craft(16, 50, 1, "proxies")
     for label in range(50):
