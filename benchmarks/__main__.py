@@ -1,4 +1,4 @@
-"""`python -m benchmarks run [SUITE...]` measures, `report` fills README, `compare A B` puts two runs side by side."""
+"""`python -m benchmarks run [SUITE...]` measures, `report` fills README and docs/RESULTS.md, `compare A B` compares runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
             return comparing.main(
                 options.first, options.second, percent=options.percent, as_json=options.json, console=Console()
             )
-        return report.main(options.readme, options.results, check=options.check)
+        return report.main(options.page or report.PAGES, options.results, check=options.check)
     except BenchmarkError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
@@ -81,9 +81,9 @@ def _parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="a smoke test: two seeds, few shots; written to build/benchmarks"
     )
     running.add_argument("--out", type=Path, help="folder of the result files; default benchmarks/results")
-    reporting = commands.add_parser("report", help="render the results into README's marked places")
-    reporting.add_argument("--check", action="store_true", help="change nothing; exit 2 when README differs")
-    reporting.add_argument("--readme", type=Path, default=ROOT / "README.md")
+    reporting = commands.add_parser("report", help="render the results into README and docs/RESULTS.md")
+    reporting.add_argument("--check", action="store_true", help="change nothing; exit 2 when a page differs")
+    reporting.add_argument("--page", type=Path, action="append", help="a file in place of these two; repeatable")
     reporting.add_argument("--results", type=Path, default=results.FOLDER)
     compared = commands.add_parser("compare", help="two runs side by side; exit 1 when a stated ratio differs")
     compared.add_argument("first", type=Path, help="a result file, or a folder of them")

@@ -1,4 +1,4 @@
-"""README's tables: every `<!-- benchmarks:NAME -->` ... `<!-- /benchmarks -->` is filled from the results.
+"""The tables of README and docs/RESULTS.md: `<!-- benchmarks:NAME -->` ... `<!-- /benchmarks -->` is filled from results.
 
 NAME is a suite (`accuracy`), a part of one (`accuracy.cost`), `targets` (what the project promises, over
 all suites) or `machine` (what it was measured on). Figures of suites that offer `plots` are drawn beside the results.
@@ -7,11 +7,13 @@ all suites) or `machine` (what it was measured on). Figures of suites that offer
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from benchmarks import drawing, results, suites
 from benchmarks.errors import BenchmarkError
+from benchmarks.machine import ROOT
 from benchmarks.markdown import table
 from benchmarks.results import Result, Target
 from edge_imprint.errors import MissingRuntimeError
@@ -21,31 +23,35 @@ BLOCK = re.compile(
 )
 OPENING = re.compile(r"<!-- benchmarks:([^>]*?) -->")
 PLOTS = "plots"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "RESULTS.md")
 OVER_ALL_SUITES = ("targets", "machine")
 
 
-def main(readme: Path, folder: Path, *, check: bool) -> int:
-    """Render into the file, or compare only.
+def main(pages: Sequence[Path], folder: Path, *, check: bool) -> int:
+    """Render into the files, or compare only.
 
     Raises:
         BenchmarkError: a result is missing, quick or of another schema; a marker names nothing; or, with
-        `check`, the
-            file differs from its results. The file is unchanged.
+            `check`, a file differs from its results. No file is changed.
     """
-    text = readme.read_text(encoding="utf-8")
-    fresh = render(text, folder)
+    texts = {page: page.read_text(encoding="utf-8") for page in pages}
+    fresh = {page: render(text, folder) for page, text in texts.items()}
     if not check:
         draw(folder)
-    if fresh == text:
-        return 0
-    if check:
-        names = [old["name"] for old, new in zip(BLOCK.finditer(text), BLOCK.finditer(fresh), strict=True)
-                 if old["body"] != new["body"]]  # fmt: skip
+    changed = [page for page in pages if fresh[page] != texts[page]]
+    if check and changed:
+        names = {
+            old["name"]: None
+            for page in changed
+            for old, new in zip(BLOCK.finditer(texts[page]), BLOCK.finditer(fresh[page]), strict=True)
+            if old["body"] != new["body"]
+        }
         raise BenchmarkError(
-            f"{readme.name} differs from the results in {', '.join(names)}; write it again with: "
-            "python -m benchmarks report"
+            f"{' and '.join(page.name for page in changed)} differs from the results in {', '.join(names)}; write it "
+            "again with: python -m benchmarks report"
         )
-    readme.write_text(fresh, encoding="utf-8")
+    for page in changed:
+        page.write_text(fresh[page], encoding="utf-8")
     return 0
 
 

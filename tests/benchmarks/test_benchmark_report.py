@@ -1,4 +1,4 @@
-"""README's tables come from the results, and nowhere else."""
+"""Tables of README and docs/RESULTS.md come from the results, and nowhere else."""
 
 from __future__ import annotations
 
@@ -29,11 +29,21 @@ def folder(tmp_path: Path) -> Path:
 
 
 def cli(folder: Path, *options: str) -> int:
-    return main(["report", "--readme", str(folder / "README.md"), "--results", str(folder), *options])
+    return main(["report", "--page", str(folder / "README.md"), "--results", str(folder), *options])
 
 
-def test_readme_is_in_step_with_the_results(repository: Path) -> None:
-    assert report.main(repository / "README.md", results.FOLDER, check=True) == 0
+def test_pages_are_in_step_with_the_results(repository: Path) -> None:
+    assert {repository / "README.md", repository / "docs" / "RESULTS.md"} == set(report.PAGES)
+    assert report.main(report.PAGES, results.FOLDER, check=True) == 0
+
+
+def test_every_table_of_every_suite_is_on_a_page() -> None:
+    shown = {name for page in report.PAGES for name in report.OPENING.findall(page.read_text(encoding="utf-8"))}
+    for suite in suites.SUITES:
+        result = results.load(suite, results.FOLDER)
+        if result.measurements:
+            assert set(suites.load(suite).tables(result)) <= shown
+    assert set(report.OVER_ALL_SUITES) <= shown
 
 
 def test_report_fills_the_marked_place_only_and_twice_is_the_same(folder: Path) -> None:

@@ -124,8 +124,21 @@ def test_subcommands_have_their_own_options():
     assert options_of(["no-such-command"]) == options_of([])
 
 
-def test_readme_links_lead_somewhere(readme):
-    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", README.read_text())
-    local = [target for target in targets if "://" not in target and not target.startswith("mailto:")]
-    missing = [target for target in local if not (ROOT / target).exists()]
-    assert not missing, f"README.md links to files that do not exist: {missing}"
+@pytest.mark.parametrize("page", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    """To files that exist, and to headings that these have."""
+    missing = []
+    for target in re.findall(r"\]\(([^)\s]+)[^)]*\)", FENCE.sub("", page.read_text())):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name) if name else page
+        if not file.exists() or (anchor and anchor not in anchors(file.read_text())):
+            missing.append(target)
+    assert not missing, f"{page.name} links to what does not exist: {missing}"
+
+
+def anchors(markdown: str) -> set[str]:
+    """What GitHub makes of the headings: lower case, without punctuation, hyphens for spaces."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", markdown), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
