@@ -1,4 +1,4 @@
-"""`python -m benchmarks run [SUITE...]` measures, `report` fills README and docs/RESULTS.md, `compare A B` compares runs."""
+"""`python -m benchmarks run [SUITE...]` measures, `report` fills README and docs/RESULTS.md, `compare A B` compares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of README and docs/RESULTS.md: `<!-- benchmarks:NAME -->` ... `<!-- /benchmarks -->` is filled from results.
+"""Tables of README and docs/RESULTS.md: `<!-- benchmarks:NAME -->` ... `<!-- /benchmarks -->` is filled from results.
 
 NAME is a suite (`accuracy`), a part of one (`accuracy.cost`), `targets` (what the project promises, over
 all suites) or `machine` (what it was measured on). Figures of suites that offer `plots` are drawn beside the results.
