@@ -1,1 +1,1 @@
-"""What README's tables come from: `python -m benchmarks run`, then `python -m benchmarks report`."""
+"""What the tables of README and docs/RESULTS.md come from: `python -m benchmarks run`, then `python -m benchmarks report`."""

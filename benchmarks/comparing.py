@@ -1,4 +1,4 @@
-"""Two runs side by side: what differs, and whether the ratios that README states agree.
+"""Two runs side by side: what differs, and whether the ratios that README and docs/RESULTS.md state agree.
 
 A time depends on the day and on the machine; a ratio of two times that took turns should not. So only ratios decide:
 targets in "x", and measurements whose name says that they are one.
@@ -33,7 +33,7 @@ class Row:
         first: value of the first run.
         second: of the second.
         ratio: second to first; None where the first is 0.
-        decides: whether it is a ratio that README may state.
+        decides: whether it is a ratio that a page may state.
     """
 
     suite: str

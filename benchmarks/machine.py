@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = (
     "edge-imprint", "numpy", "Pillow", "scikit-learn", "onnxruntime", "ai-edge-litert", "tflite-runtime"
 )  # fmt: skip
+# What a run and a report write.
+OUTPUTS = ("benchmarks/results", "README.md", "docs/RESULTS.md")
 
 
 def describe() -> dict[str, Any]:
@@ -39,7 +41,7 @@ def commit() -> str:
     try:
         head = _git("rev-parse", "HEAD")
         # Results are the output of a run: they do not make the code that was measured a different one.
-        changed = _git("status", "--porcelain", "--", ".", ":!benchmarks/results", ":!README.md")
+        changed = _git("status", "--porcelain", "--", ".", *(f":!{name}" for name in OUTPUTS))
     except (OSError, subprocess.CalledProcessError):
         return "none"
     return head + ("+changes" if changed else "")

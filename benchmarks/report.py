@@ -1,7 +1,7 @@
 """Tables of README and docs/RESULTS.md: `<!-- benchmarks:NAME -->` ... `<!-- /benchmarks -->` is filled from results.
 
 NAME is a suite (`accuracy`), a part of one (`accuracy.cost`), `targets` (what the project promises, over
-all suites) or `machine` (what it was measured on). Figures of suites that offer `plots` are drawn beside the results.
+all suites), `targets.missed` (what of it was not reached in every case) or `machine` (what it was measured on). Figures of suites that offer `plots` are drawn beside the results.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BLOCK = re.compile(
 OPENING = re.compile(r"<!-- benchmarks:([^>]*?) -->")
 PLOTS = "plots"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "RESULTS.md")
-OVER_ALL_SUITES = ("targets", "machine")
+OVER_ALL_SUITES = ("targets", "targets.missed", "machine")
 
 
 def main(pages: Sequence[Path], folder: Path, *, check: bool) -> int:
@@ -99,7 +99,7 @@ def _fill(folder: Path, found: re.Match[str]) -> str:
 def _body(name: str, folder: Path) -> str:
     if name in OVER_ALL_SUITES:
         every = [_trusted(suite, folder) for suite in suites.SUITES]
-        return _targets(every) if name == "targets" else _machine(every)
+        return _machine(every) if name == "machine" else _targets(every, only_missed=name == "targets.missed")
     suite = name.partition(".")[0]
     if suite not in suites.SUITES:
         raise BenchmarkError(f"marker {name!r} names no suite; there are {', '.join(suites.SUITES + OVER_ALL_SUITES)}")
@@ -119,7 +119,7 @@ def _trusted(suite: str, folder: Path) -> Result:
     return result
 
 
-def _targets(every: list[Result]) -> str:
+def _targets(every: list[Result], *, only_missed: bool) -> str:
     """One row a rule: the range of what was measured for it and how many of its cases hold."""
     cases: dict[tuple[str, str], list[Target]] = {}
     for result in every:
@@ -131,6 +131,8 @@ def _targets(every: list[Result]) -> str:
         span = f"{values[0]:,.4g}" if len(values) == 1 else f"{values[0]:,.4g} to {values[-1]:,.4g}"
         held = sum(target.holds for target in targets)
         verdict = "yes" if held == len(targets) else f"**{held} of {len(targets)}**"
+        if only_missed and held == len(targets):
+            continue
         rows.append([suite, rule, f"{span} {targets[0].unit}".strip(), verdict])
     return table(["suite", "promise", "measured", "reached"], rows)
 

@@ -1,4 +1,4 @@
-"""README's tables of the suite `learning`."""
+"""Tables of the suite `learning`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""README's tables of the suite `peers`."""
+"""Tables of the suite `peers`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""README's tables of the suite."""
+"""Tables of the suite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One file per suite: `run(context, result)` measures, `tables(result)` gives README's Markdown.
+"""One file per suite: `run(context, result)` measures, `tables(result)` gives its Markdown.
 
 One that has something to draw also offers `plots(result)`: figures by name, which `python -m benchmarks report` saves
 under benchmarks/results/plots.

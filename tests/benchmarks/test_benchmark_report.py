@@ -110,6 +110,17 @@ def test_targets_and_machine_cover_every_suite(folder: Path) -> None:
     assert filled.count("Measured on ") == 1
 
 
+def test_missed_targets_are_those_that_do_not_hold_in_every_case(folder: Path) -> None:
+    imports = results.load("imports", folder)
+    for name in suites.SUITES:
+        imports.suite = name
+        most = 2.0 if name == "latency" else 9.0
+        imports.targets = [results.Target("case", "a rule", value, "x", value < most) for value in (1.0, 4.0)]
+        results.save(imports, folder)
+    filled = report.render("<!-- benchmarks:targets.missed -->\n<!-- /benchmarks -->\n", folder)
+    assert filled.splitlines()[3:-1] == ["| latency | a rule | 1 to 4 x | **1 of 2** |"]
+
+
 def test_an_unknown_suite_is_refused_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "imports", "speed"]) == 2
     assert "no suite 'speed'; there are accuracy" in capsys.readouterr().err
