@@ -1,1 +1,1 @@
-"""What the tables of README and docs/RESULTS.md come from: `python -m benchmarks run`, then `python -m benchmarks report`."""
+"""Tables of README and docs/RESULTS.md come from here: `python -m benchmarks run`, then `python -m benchmarks report`."""

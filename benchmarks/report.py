@@ -1,7 +1,8 @@
 """Tables of README and docs/RESULTS.md: `<!-- benchmarks:NAME -->` ... `<!-- /benchmarks -->` is filled from results.
 
-NAME is a suite (`accuracy`), a part of one (`accuracy.cost`), `targets` (what the project promises, over
-all suites), `targets.missed` (what of it was not reached in every case) or `machine` (what it was measured on). Figures of suites that offer `plots` are drawn beside the results.
+NAME is a suite (`accuracy`), a part of one (`accuracy.cost`), `targets` (what the project promises, over all suites),
+`targets.missed` (what of it was not reached in every case) or `machine` (what it was measured on). Figures of suites
+that offer `plots` are drawn beside the results.
 """
 
 from __future__ import annotations
