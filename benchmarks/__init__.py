@@ -1,1 +1,1 @@
-"""Tables of README and docs/RESULTS.md come from here: `python -m benchmarks run`, then `python -m benchmarks report`."""
+"""Tables of README and docs/RESULTS.md come from here: `python -m benchmarks run`, then `... report`."""
