@@ -8,6 +8,7 @@ normalising and the runtime by hand; and decoding and the runtime alone, on a te
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 
 from benchmarks.context import Context
@@ -24,6 +25,7 @@ WARMUPS, QUICK_WARMUPS = 2, 1
 SAMPLE_NS, QUICK_SAMPLE_NS = 4_000_000, 300_000
 THREADS = (1, 2)
 MOST_ABOVE, MOST_RESIZE = 1.03, 1.5
+REST_S = 0.05
 FORMS = {"array": "", "JPEG": ", jpeg"}
 
 
@@ -36,6 +38,7 @@ def run(context: Context, result: Result) -> None:
         "warmups": QUICK_WARMUPS if context.quick else WARMUPS,
         "least_sample_ns": QUICK_SAMPLE_NS if context.quick else SAMPLE_NS,
         "garbage_collector": "off while timing",
+        "rest_before_a_sample_s": f"{REST_S:g} with two threads: those of another session wait for work by spinning",
     }
     try:
         seen = footage()
@@ -57,11 +60,13 @@ def run(context: Context, result: Result) -> None:
 
 def _measure(network: Network, threads: int, seen: Footage, result: Result) -> None:
     settings = result.settings
+    contestants = rungs(network, threads, seen)
     samples = interleave(
-        rungs(network, threads, seen),
+        contestants,
         repeats=settings["repeats"],
         warmups=settings["warmups"],
         sample_ns=settings["least_sample_ns"],
+        before=dict.fromkeys(contestants, _rest) if threads > 1 else None,
     )
     where: dict[str, Param] = {"network": network.title, "file": network.kind, "threads": threads}
     if "head" not in samples:
@@ -73,6 +78,11 @@ def _measure(network: Network, threads: int, seen: Footage, result: Result) -> N
             found = ratio(samples, f"answer{ending}", f"{base}{ending}")
             result.add("answer_ratio", "x", [found], {**where, "frame": form, "base": base}, "median")
     result.add("resize_ratio", "x", [ratio(samples, "preprocess", "resize")], where, "median")
+
+
+def _rest() -> None:
+    """Wait until the threads of the session before have given up waiting for work, which they do with all their might."""
+    time.sleep(REST_S)
 
 
 def _promises(result: Result) -> None:
