@@ -81,7 +81,7 @@ def _measure(network: Network, threads: int, seen: Footage, result: Result) -> N
 
 
 def _rest() -> None:
-    """Wait until the threads of the session before have given up waiting for work, which they do with all their might."""
+    """Wait until the threads of the session before have given up waiting for work, which they do by spinning."""
     time.sleep(REST_S)
 
 
