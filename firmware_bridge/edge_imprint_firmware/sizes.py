@@ -7,7 +7,8 @@ import contextlib
 from edge_imprint.errors import BudgetError
 from edge_imprint.head.budget import RECORD_BYTES, Layout
 from edge_imprint.head.layouts import AnyLayout
-from edge_imprint.head.ridge.layout import RidgeLayout, packed_bytes
+from edge_imprint.head.ridge.layout import RidgeLayout, packed_bytes, row_bytes
+from edge_imprint.head.ridge.shot_log import MOST_LOGGED
 from edge_imprint_firmware.protocol import FRAME_CRC_BYTES, FRAME_HEADER_BYTES
 
 # docs/FORMAT.md: header, nine entries of the table, config and state; then per class and per proxy.
@@ -16,12 +17,12 @@ _PROXY_META = 4 + 2 + 1
 # docs/STORE.md: records of a slot beside the snapshot.
 _STORE_RECORDS = 10 * 64
 # sizeof(eimp_head) and sizeof(eimp_ridge), which have pointers in them, and a little more: a test holds them to that.
-_HEAD_BYTES = 256
+_HEAD_BYTES = 272
 _RIDGE_BYTES = 128
 # EIMP_MOMENT_SCRATCH_BYTES of eimp_moment.h.
 _SCRATCH_BYTES = 2048
-# Two entries of the table, and the section `ridge`.
-_MOMENT_FIXED = 2 * 16 + 8
+# Three entries of the table, and the section `ridge`.
+_MOMENT_FIXED = 3 * 16 + 8
 
 
 def _rounded(size: int) -> int:
@@ -58,14 +59,23 @@ def line_bytes(dim: int, backbone_bytes: int, payload_bytes: int) -> int:
 def snapshot_bytes(layout: AnyLayout, backbone_bytes: int) -> int:
     """Bytes of the largest snapshot that a head of this layout can write."""
     if isinstance(layout, RidgeLayout):
-        most = max(snapshot_bytes(each.proxies, backbone_bytes) for each in _with_and_without_undo(layout))
-        return most + _MOMENT_FIXED + packed_bytes(layout.dim)
+        most = max(_with_log(each) for each in _with_and_without_undo(layout))
+        return most + backbone_bytes + _MOMENT_FIXED + packed_bytes(layout.dim)
+    sizes = (_proxies_bytes(layout.dim, n, layout.slots_for(n)) for n in range(1, layout.max_classes + 1))
+    return max(sizes) + backbone_bytes
 
-    def size(classes: int) -> int:
-        proxies = layout.slots_for(classes)
-        return _SNAPSHOT_FIXED + RECORD_BYTES * classes + proxies * (_PROXY_META + 2 * layout.dim) + backbone_bytes
 
-    return max(size(classes) for classes in range(1, layout.max_classes + 1))
+def _proxies_bytes(dim: int, classes: int, slots: int) -> int:
+    return _SNAPSHOT_FIXED + RECORD_BYTES * classes + slots * (_PROXY_META + 2 * dim)
+
+
+def _with_log(layout: RidgeLayout) -> int:
+    """The same for proxies and logged shots together: where a proxy is none of these is."""
+    return max(
+        _proxies_bytes(layout.dim, classes, slots) + min(layout.rows - slots, MOST_LOGGED) * row_bytes(layout.dim)
+        for classes in range(1, layout.max_classes + 1)
+        for slots in (classes, layout.proxies.slots_for(classes))
+    )
 
 
 def flash_bytes(snapshot: int, sector_bytes: int) -> int:
