@@ -6,22 +6,46 @@ from benchmarks.data import BACKBONES, title_of
 from benchmarks.learning.statistics import half_width
 from benchmarks.markdown import microseconds, table
 from benchmarks.peers.kills import OUTCOMES
-from benchmarks.peers.verdict import average, sentences, value
+from benchmarks.peers.verdict import COLUMNS, average, compare, equals, mine, sentences, value
 from benchmarks.results import Result
 
 
 def tables(result: Result) -> dict[str, str]:
     """Markdown by marker name.
 
-    `peers`: accuracy and cost. `peers.first`: who is first, and why. `peers.behaviour`: forgetting, unknown, kill -9.
+    `peers`: accuracy and cost. `peers.short`: who is first. `peers.first`: the same in sentences, with the reasons.
+    `peers.behaviour`: forgetting, unknown, kill -9.
     `peers.kinds`: what each keeps, how a shot is learnt, and how its bytes are found.
     """
     return {
         "peers": _costs(result),
         "peers.first": "\n".join(f"- {sentence}" for sentence in sentences(result)),
+        "peers.short": short(result),
         "peers.behaviour": _behaviour(result),
         "peers.kinds": _kinds(result),
     }
+
+
+def short(result: Result) -> str:
+    """A row for each of edge-imprint's contestants: the best of its equals and itself, column by column."""
+    peers, shots = result.settings["peers"], result.settings["cost_where"]["shots"]
+    rows = []
+    for ours in mine(result):
+        rivals, accuracy = equals(result, ours), average(result, ours, shots).mean()
+        cells = []
+        for column in COLUMNS if rivals else ():
+            own, best, least = compare(result, ours, rivals, column.measurement)
+            mark = "**" if own <= least else ""
+            cells.append(f"{mark}{column.show(own)}{mark}, {column.show(least)} ({peers[best]['title']})")
+        cells = cells or ["nobody"] * len(COLUMNS)
+        rows.append([peers[ours]["title"], f"{accuracy:.1f} %", str(len(rivals)), *cells])
+    head = [
+        "",
+        f"accuracy, {shots} shots",
+        "peers as accurate or better",
+        *(column.says.removeprefix("in ") for column in COLUMNS),
+    ]
+    return f"{table(head, rows)}\n\nOurs, and the best of these peers; bold where ours is first."
 
 
 def _name(about: dict[str, str]) -> str:

@@ -106,7 +106,7 @@ def sentences(result: Result) -> list[str]:
 
 def _sentence(result: Result, ours: str, rivals: list[str], column: Column) -> str:
     peers = result.settings["peers"]
-    own, best, least = _compare(result, ours, rivals, column.measurement)
+    own, best, least = compare(result, ours, rivals, column.measurement)
     first, other = (ours, best) if own <= least else (best, ours)
     low, high = sorted((own, least))
     return (
@@ -116,7 +116,7 @@ def _sentence(result: Result, ours: str, rivals: list[str], column: Column) -> s
     )
 
 
-def _compare(result: Result, ours: str, rivals: list[str], measurement: str) -> tuple[float, str, float]:
+def compare(result: Result, ours: str, rivals: list[str], measurement: str) -> tuple[float, str, float]:
     """Our value, the best rival and its value."""
     best = min(rivals, key=lambda name: value(result, measurement, name))
     return value(result, measurement, ours), best, value(result, measurement, best)
@@ -137,7 +137,7 @@ def promise(result: Result) -> None:
             continue
         for column in COLUMNS:
             if column.measurement in PROMISED:
-                own, _, least = _compare(result, ours, rivals, column.measurement)
+                own, _, least = compare(result, ours, rivals, column.measurement)
                 result.promise(
                     f"peers: {result.settings['peers'][ours]['title']}, {column.says}",
                     f"first {column.says} among peers of equal or better accuracy (ours to the best of them)",

@@ -21,6 +21,7 @@ from benchmarks.data import EmbeddingSet
 from benchmarks.harness import interleave
 from benchmarks.metrics import balanced_accuracy
 from benchmarks.peers import kills, measuring, registry, verdict
+from benchmarks.peers import tables as peers_tables
 from benchmarks.peers.numpy_peers import CBCL_DISTANCE, ClassMeans, Clustering, Discriminant, ImprintingEngine
 from benchmarks.peers.peer import CannotForgetError, Entry, Setting
 from benchmarks.results import Result
@@ -247,6 +248,9 @@ def test_only_who_is_as_accurate_can_be_first() -> None:
         "in bytes in memory is edge-imprint, proxies with 1,000 bytes (K); good has 2,000 bytes, 2 times as much (K)."
         in text
     )
+    row = peers_tables.short(result).splitlines()[2]
+    assert row.startswith("| edge-imprint, proxies | 51.0 % | 1 | 9 µs, 3 µs (good) |")
+    assert "| **1,000 bytes**, 2,000 bytes (good) |" in row
     verdict.promise(result)
     assert [(target.value, target.holds) for target in result.targets] == [(3.0, False), (0.5, True)]
 
@@ -267,7 +271,9 @@ def test_the_whole_suite_quickly() -> None:
     result = measure("peers", Context(Digits(), seeds=2, quick=True, data=("digits",), console=Console(quiet=True)))
     peers = result.settings["peers"]
     tables = suites.load("peers").tables(result)
-    assert set(tables) == {"peers", "peers.first", "peers.behaviour", "peers.kinds"}
+    assert set(tables) == {"peers", "peers.short", "peers.first", "peers.behaviour", "peers.kinds"}
+    short = [line for line in tables["peers.short"].splitlines() if line.startswith("|")]
+    assert len(short) == 2 + len(verdict.mine(result))
     for name in ("peers", "peers.behaviour", "peers.kinds"):
         lines = [line for line in tables[name].splitlines() if line.startswith("|")]
         assert len(lines) == 2 + len(peers)
