@@ -107,8 +107,7 @@ static PyObject *ridge_forget(Ridge *self, PyObject *place) {
     const unsigned long index = PyLong_AsUnsignedLong(place);
     if (PyErr_Occurred()) return NULL;
     if (index >= eimp_n_classes(self->ridge->head)) return refuse("no such class");
-    eimp_remove_class(self->ridge->head, (uint32_t)index);
-    eimp_ridge_forgot(self->ridge, (uint32_t)index);
+    eimp_ridge_forget_class(self->ridge, (uint32_t)index);
     Py_RETURN_NONE;
 }
 

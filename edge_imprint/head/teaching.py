@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_imprint.head.answering import Answer, Answers, Told
 from edge_imprint.head.drift_report import Drift
+from edge_imprint.head.engine import Best
 from edge_imprint.head.labels import Label
 from edge_imprint.head.live import LiveRows
 from edge_imprint.head.locking import exclusive
@@ -87,10 +88,7 @@ class Teaching(Answers):
             >>> head.answer([[0.9, 0.1]]).labels
             ['mug']
         """
-        e16 = self._quantized(X)
-        best, scores, confidences = self._engine.everything(e16)
-        if live:
-            self._observe(e16, best.classes)
+        best, scores, confidences = self._asked(X, live)
         labels = [self._labels[place] for place in best.classes.tolist()]
         return Answer(labels, scores, verdicts_of(best, self._limits()), confidences)
 
@@ -101,13 +99,19 @@ class Teaching(Answers):
         Raises:
             NotTaughtError, ShapeError, ValueRangeError: as `answer`.
         """
-        e16 = self._quantized(X)
-        best, scores, sure = self._engine.everything(e16)
-        self._observe(e16, best.classes)
+        best, scores, sure = self._asked(X, live=True)
         labels, places = self._labels, best.classes.tolist()
         confidences = [None] * len(places) if sure is None else sure.tolist()
         rows = zip(places, words_of(best, self._limits()), scores.tolist(), confidences, strict=True)
         return [Told(labels[place], word, dict(zip(labels, row, strict=True)), each) for place, word, row, each in rows]
+
+    def _asked(self, X: ArrayLike, live: bool) -> tuple[Best, NDArray[np.float32], NDArray[np.float32] | None]:
+        """The engine's `everything` of embeddings, which are observed where they are live."""
+        e16 = self._quantized(X)
+        found = self._engine.everything(e16)
+        if live:
+            self._observe(e16, found[0].classes)
+        return found
 
     def _observe(self, e16: Any, best: NDArray[np.int64]) -> None:
         if self._monitor is None:

@@ -7,19 +7,20 @@ each of its shots is there.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_imprint.head.ridge.layout import RidgeLayout, row_bytes
+from edge_imprint.head.ridge.layout import ROW_META_BYTES, RidgeLayout, row_bytes
 
 MOST_LOGGED = 4096
 # Differences of unit vectors need no more; so many shots of it cannot make 32-bit sums overflow.
 SHIFT_MAX = 7
-_GONE = struct.Struct("<HBB")
+# What an entry says of its row: class, scale, whether it is in the scatter.
+SHOT = np.dtype([("cls", "<u2"), ("shift", "u1"), ("counted", "u1")])
+_THERE = 2  # beside `counted` of what a shot pushed out
 
 
 class ShotLog:
@@ -40,17 +41,19 @@ class ShotLog:
             state: the second moment's, whose fields `logged`, `in_log` and `gone` belong to the log.
             spare: (dim,), where the last shot leaves an entry that it pushed out.
         """
-        self._dim, self._rows, self._state, self._spare = layout.dim, layout.rows, state, spare
+        self._rows, self._state, self._spare = layout.rows, state, spare
+        step = row_bytes(layout.dim)
         entry = np.dtype(
             {
-                "names": ["row", "cls", "shift", "counted"],
-                "formats": [("i1", (layout.dim,)), "<u2", "u1", "u1"],
-                "offsets": [0, *(row_bytes(layout.dim) - 8 + at for at in (0, 2, 3))],
-                "itemsize": row_bytes(layout.dim),
+                "names": ["row", "shot"],
+                "formats": [("i1", (layout.dim,)), SHOT],
+                "offsets": [0, step - ROW_META_BYTES],
+                "itemsize": step,
             }
         )
         self._bytes = rows[::-1]
-        self._entries = rows.view(entry)[::-1, 0]
+        entries = rows.view(entry)[::-1, 0]
+        self._row, self._shot = entries["row"], entries["shot"]
 
     @property
     def count(self) -> int:
@@ -59,7 +62,7 @@ class ShotLog:
 
     def of_class(self, index: int) -> int:
         """How many of a class's shots it has."""
-        return int((self._entries["cls"][: self.count] == index).sum())
+        return int((self._shot["cls"][: self.count] == index).sum())
 
     def free(self, slots: int) -> int:
         """How many more fit beside so many proxies."""
@@ -76,17 +79,17 @@ class ShotLog:
             shift: its scale.
             counted: whether it is in the scatter.
         """
-        free = self.free(slots)
-        fits = shift <= SHIFT_MAX and 0 < free >= shots <= self.count and self.of_class(index) == shots
+        room = self.free(slots)
+        whole = shots <= self.count and self.of_class(index) == shots
+        fits = shift <= SHIFT_MAX and room > 0 and shots <= room and whole
         if fits:
-            self._append(index, row, shift, counted)
+            self._append(row, (index, shift, counted))
         self._state["in_log"], self._state["gone"] = fits, 0
 
-    def _append(self, index: int, row: NDArray[np.int8], shift: int, counted: bool) -> None:
+    def _append(self, row: NDArray[np.int8], shot: Any) -> None:
         place = self.count
         self._bytes[place] = 0
-        entry = self._entries[place]
-        entry["row"], entry["cls"], entry["shift"], entry["counted"] = row, index, shift, counted
+        self._row[place], self._shot[place] = row, shot
         self._state["logged"] = place + 1
 
     def make_way(self, slots: int) -> None:
@@ -94,21 +97,18 @@ class ShotLog:
         if self.free(slots) >= 0:
             return
         self._state["logged"] = place = self.count - 1
-        if self._state["in_log"]:
-            self._state["in_log"] = 0
-        else:
-            entry = self._entries[place]
-            self._spare[:] = entry["row"]
-            packed = _GONE.pack(int(entry["cls"]), int(entry["shift"]), 2 + int(entry["counted"]))
-            self._state["gone"] = int.from_bytes(packed, "little")
+        if not self._state["in_log"]:
+            self._spare[:] = self._row[place]
+            self._state["gone"] = self._shot[place]
+            self._state["gone"]["counted"] |= _THERE
+        self._state["in_log"] = 0
 
     def take_back(self) -> None:
         """Undo the last shot's `add` and `make_way`."""
         self._state["logged"] -= self._state["in_log"]
-        gone = int(self._state["gone"])
-        if gone:
-            index, shift, counted = _GONE.unpack(gone.to_bytes(4, "little"))
-            self._append(index, self._spare, shift, bool(counted & 1))
+        gone = self._state["gone"]
+        if gone["counted"]:
+            self._append(self._spare, (gone["cls"], gone["shift"], gone["counted"] & 1))
         self.settle()
 
     def settle(self) -> None:
@@ -122,24 +122,23 @@ class ShotLog:
 
     def counted(self, index: int | None = None) -> Iterator[NDArray[np.int16]]:
         """The shots, (dim,), of a class, or all, that are in the scatter."""
-        mine = self._entries[: self.count]
+        mine = self._shot[: self.count]
         wanted = mine["counted"] == 1
         if index is not None:
             wanted &= mine["cls"] == index
-        for entry in mine[wanted]:
-            yield entry["row"].astype(np.int16) << int(entry["shift"])
+        for place in np.flatnonzero(wanted):
+            yield self._row[place].astype(np.int16) << int(mine["shift"][place])
 
     def drop(self, index: int) -> None:
         """Leave out a class's shots; the others move up."""
-        mine = self._entries[: self.count]
-        kept = self._bytes[: self.count][mine["cls"] != index]
+        kept = self._bytes[: self.count][self._shot["cls"][: self.count] != index]
         self._bytes[: len(kept)] = kept
         self._state["logged"] = len(kept)
         self.settle()
 
     def renumber(self, gone: int) -> None:
         """Class `gone` is no more: later ones move up by one."""
-        cls = self._entries["cls"][: self.count]
+        cls = self._shot["cls"][: self.count]
         cls[cls > gone] -= 1
 
     def trim(self, slots: int) -> None:
@@ -148,11 +147,11 @@ class ShotLog:
 
     def take_over(self, other: ShotLog, source: int, index: int, slots: int) -> None:
         """Add another head's shots of a class, if all fit."""
-        theirs = other._entries[: other.count]
-        theirs = theirs[theirs["cls"] == source]
+        theirs = np.flatnonzero(other._shot["cls"][: other.count] == source)
         if len(theirs) <= self.free(slots):
-            for entry in theirs:
-                self._append(index, entry["row"], int(entry["shift"]), bool(entry["counted"]))
+            for place in theirs:
+                _, shift, counted = other._shot[place].tolist()
+                self._append(other._row[place], (index, shift, counted))
 
     def section(self) -> bytes:
         """What a snapshot keeps: the bytes from the newest shot to the end."""
@@ -166,7 +165,7 @@ class ShotLog:
         if rest or count > self.free(slots):
             return False
         self._bytes[:count] = np.frombuffer(section, np.uint8).reshape(count, step)[::-1]
-        mine = self._entries[:count]
+        mine = self._shot[:count]
         self._state["logged"] = count
         fine = (mine["cls"] < classes) & (mine["shift"] <= SHIFT_MAX) & (mine["counted"] <= 1)
         return bool(fine.all()) and int(mine["counted"].sum()) <= int(self._state["shots"])

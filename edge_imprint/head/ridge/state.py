@@ -22,12 +22,12 @@ from edge_imprint.head.ridge.layout import (
     packed_bytes,
     row_bytes,
 )
-from edge_imprint.head.ridge.shot_log import ShotLog
+from edge_imprint.head.ridge.shot_log import SHOT, ShotLog
 
 # `in_log`, `logged` and `gone` are the log's: whether it has the last shot, how many it has, what that one pushed out.
 STATE = np.dtype(
     [("shots", "<u4"), ("sharpness", "<i4"), ("before", "<i4"), ("added", "u1"), ("shift", "u1"), ("in_log", "<u2"),
-     ("logged", "<u4"), ("gone", "<u4"), ("spare", "<u4", (2,))]
+     ("logged", "<u4"), ("gone", SHOT), ("spare", "<u4", (2,))]
 )  # fmt: skip
 ONE = 1 << 16
 PRIOR = ONE
@@ -137,9 +137,10 @@ class Moment:
         shift = max(int(np.abs(shot).max()).bit_length() - _ROW_BITS, 0)
         self.last[:] = ((shot + (1 << shift >> 1)) >> shift).clip(-_ROW_MAX, _ROW_MAX)
         self.state["shift"] = shift
+        wide = self._last()
         # A scatter that is full stays as it is: it has seen tens of thousands of shots.
-        if self.shots < MOST_SHOTS and moment.has_room(self.scatter, self._last()):
-            moment.add(self.scatter, self._last(), 1)
+        if self.shots < MOST_SHOTS and moment.has_room(self.scatter, wide):
+            moment.add(self.scatter, wide, 1)
             self.state["shots"] += 1
             self.state["added"] = 1
 

@@ -145,7 +145,8 @@ int eimp_ridge_undo(eimp_ridge *ridge) {
     return EIMP_OK;
 }
 
-void eimp_ridge_forgot(eimp_ridge *ridge, uint32_t index) {
+void eimp_ridge_forget_class(eimp_ridge *ridge, uint32_t index) {
+    eimp_remove_class(ridge->head, index);
     ridge->stale = 1;
     ridge->state->added = 0;
     eimp_ridge_log_forget(ridge, index);
@@ -155,8 +156,7 @@ void eimp_ridge_forgot(eimp_ridge *ridge, uint32_t index) {
 int eimp_ridge_forget(eimp_ridge *ridge, const eimp_label *label) {
     const int32_t index = eimp_find(ridge->head, label);
     if (index < 0) return index;
-    eimp_remove_class(ridge->head, (uint32_t)index);
-    eimp_ridge_forgot(ridge, (uint32_t)index);
+    eimp_ridge_forget_class(ridge, (uint32_t)index);
     return EIMP_OK;
 }
 

@@ -90,7 +90,7 @@ int eimp_ridge_layout_for(uint32_t dim, uint32_t budget, uint8_t undo, eimp_layo
 
 /* eimp_ridge.c */
 void eimp_ridge_clear(eimp_ridge *ridge);
-void eimp_ridge_forgot(eimp_ridge *ridge, uint32_t index);
+void eimp_ridge_forget_class(eimp_ridge *ridge, uint32_t index);
 int32_t eimp_ridge_centre(const eimp_head *head, int32_t index, uint32_t i); /* of a class, or of all, times 2^14 */
 int eimp_ridge_learn_quantised(eimp_ridge *ridge, int32_t index, const eimp_label *label, uint64_t length2);
 

@@ -7,12 +7,14 @@
 
 #include "eimp_ridge_internal.h"
 
-#define NOT_COUNTED 2u /* of a meta in `gone`: an entry is there */
+#define THERE 2u /* beside `counted` of what is gone: something is */
 
 static uint32_t rows_of(const eimp_head *head) { return head->layout.pool_bytes / head->layout.slot_bytes; }
 
 /* How many entries proxies leave room for. */
-static EIMP_APART uint32_t most(const eimp_head *head, uint32_t slots) { return eimp_least(rows_of(head) - slots, EIMP_RIDGE_MOST_LOGGED); }
+static EIMP_APART uint32_t most(const eimp_head *head) {
+    return eimp_least(rows_of(head) - eimp_n_slots(head), EIMP_RIDGE_MOST_LOGGED);
+}
 
 static EIMP_APART int8_t *entry_at(const eimp_ridge *ridge, uint32_t place) {
     return eimp_ridge_row(ridge, rows_of(ridge->head) - place);
@@ -45,7 +47,7 @@ uint32_t eimp_ridge_logged(const eimp_ridge *ridge, uint32_t index) {
 
 void eimp_ridge_log_add(eimp_ridge *ridge, uint32_t index, uint32_t shots) {
     eimp_ridge_state *state = ridge->state;
-    const uint32_t free = most(ridge->head, eimp_n_slots(ridge->head)) - state->logged;
+    const uint32_t free = most(ridge->head) - state->logged;
     const eimp_ridge_shot shot = {(uint16_t)index, state->shift, state->added};
     state->in_log = shot.shift <= EIMP_RIDGE_LOGGED_SHIFT && free && shots <= free && shots <= state->logged &&
                     eimp_ridge_logged(ridge, index) == shots;
@@ -56,11 +58,11 @@ void eimp_ridge_log_add(eimp_ridge *ridge, uint32_t index, uint32_t shots) {
 void eimp_ridge_log_make_way(eimp_ridge *ridge) {
     eimp_ridge_state *state = ridge->state;
     const uint32_t place = state->logged - 1u;
-    if (state->logged <= most(ridge->head, eimp_n_slots(ridge->head))) return;
+    if (state->logged <= most(ridge->head)) return;
     if (!state->in_log) {
         memcpy(ridge->last + ridge->head->dim, entry_at(ridge, place), ridge->head->dim);
         state->gone = *shot_at(ridge, place);
-        state->gone.counted |= NOT_COUNTED;
+        state->gone.counted |= THERE;
     }
     state->in_log = 0;
     resize(ridge, place);
@@ -112,12 +114,12 @@ void eimp_ridge_log_forget(eimp_ridge *ridge, uint32_t index) {
 }
 
 void eimp_ridge_log_cut(eimp_ridge *ridge, uint32_t count) {
-    resize(ridge, eimp_least(count, eimp_least(ridge->state->logged, most(ridge->head, eimp_n_slots(ridge->head)))));
+    resize(ridge, eimp_least(count, eimp_least(ridge->state->logged, most(ridge->head))));
     settle(ridge);
 }
 
 void eimp_ridge_log_take_over(eimp_ridge *ridge, const eimp_ridge *other, uint32_t source, uint32_t index) {
-    const uint32_t room = most(ridge->head, eimp_n_slots(ridge->head)) - ridge->state->logged;
+    const uint32_t room = most(ridge->head) - ridge->state->logged;
     if (eimp_ridge_logged(other, source) > room) return;
     for (uint32_t place = 0; place < other->state->logged; place++) {
         eimp_ridge_shot shot = *shot_at(other, place);
